@@ -1,0 +1,56 @@
+# The whole project is five commands; each prints what to do when it cannot go on.
+# PYTHON=python3.12 make book    picks another Python (3.11 or newer).
+
+ifeq ($(OS),Windows_NT)
+PYTHON ?= python
+BIN := .venv/Scripts
+else
+PYTHON ?= python3
+BIN := .venv/bin
+endif
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+SITE := _build/html/index.html
+SOURCES := _config.yml _toc.yml references.bib \
+  $(wildcard book/*.md book/_static/* book/_ext/*.py notebooks/*.ipynb nbcode/*.py)
+
+.PHONY: book test lab bench run name lock clean
+
+book: $(SITE)
+	@echo "The book is built. Open $(SITE) in a browser."
+
+$(SITE): .venv/book $(SOURCES)
+	$(BIN)/jupyter-book build --quiet .
+	@touch $@
+
+test: .venv/test
+	$(BIN)/python tests/run.py
+
+lab: .venv/lab
+	$(BIN)/jupyter lab notebooks
+
+bench: .venv/test .venv/book
+	$(BIN)/python tests/bench.py
+
+# Executes the chapters (all, or FILES=notebooks/01_signal.ipynb) and stores their outputs.
+run: .venv/test
+	$(BIN)/python tests/book.py run $(FILES)
+
+# make name REPO=owner/repo
+name: .venv/test
+	$(BIN)/python tests/book.py name $(REPO)
+
+# Rewrites requirements.lock with the newest versions that pyproject.toml allows.
+lock: .venv/book
+	$(INSTALL) uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-annotate --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv _build .pytest_cache .ruff_cache .hypothesis nbcode.egg-info
+
+# One file a set of packages: make installs it when it is missing or its versions changed.
+.venv/book .venv/lab .venv/test: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --editable ".[$(@F)]"
+	@touch $@
