@@ -12,7 +12,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 SITE := _build/html/index.html
 SOURCES := _config.yml _toc.yml references.bib \
-  $(wildcard book/*.md book/_static/* book/_ext/*.py notebooks/*.ipynb nbcode/*.py)
+  $(wildcard book/*.md book/_*/* book/_*/*/* notebooks/*.ipynb nbcode/*.py)
 
 .PHONY: book test lab bench run name lock clean
 

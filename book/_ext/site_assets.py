@@ -1,7 +1,7 @@
 """Serves MathJax from the site itself, so that a page asks no third party for anything.
 
-The package sphinx-mathjax-offline carries all of MathJax, 24 MB. The book needs one
-script and its fonts, and every page visit pays for what is shipped, so only they are copied.
+The package sphinx-mathjax-offline carries all of MathJax, 24 MB. The book needs one script
+and its fonts, and every visit pays for what is shipped, so only they are copied.
 """
 
 import shutil

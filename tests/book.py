@@ -1,0 +1,188 @@
+"""Executes, checks and renames the chapters.
+
+    python tests/book.py run [FILES]       execute, store the outputs, fill in glued numbers
+    python tests/book.py check [FILES]     say what is wrong, where, and what to do about it
+    python tests/book.py name OWNER/REPO   change the repository's name wherever it stands
+
+Without FILES, all of notebooks/. A cell is named by its place among all cells of the file,
+from 1, and by its execution count, as in "cell 7 (In [4])".
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import nbformat
+import rules
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def text(file):
+    return (ROOT / file).read_bytes().decode("utf-8", errors="ignore")
+
+
+def repository():
+    return re.search(r"^  url: https://github\.com/(\S+)$", text("_config.yml"), re.M)[1]
+
+
+def version():
+    return tomllib.loads(text("pyproject.toml"))["project"]["version"]
+
+
+def own_files():
+    """Every file that belongs to the project, committed yet or not."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def chapters(files=()):
+    return [Path(f) for f in files] or sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def shown(path):
+    path = Path(path).resolve()
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+def where(path, nb, cell):
+    if cell is None:
+        return shown(path)
+    count = f" (In [{cell.execution_count}])" if cell.get("execution_count") else ""
+    return f"{shown(path)}, cell {nb.cells.index(cell) + 1}{count}"
+
+
+def read(path):
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def execute(path, folder=None):
+    """The notebook with new outputs, executed top to bottom in a fresh kernel."""
+    from nbclient import NotebookClient
+
+    nb = read(path)
+    NotebookClient(
+        nb,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder or Path(path).parent)}},
+        extra_arguments=["--log-level=ERROR"],
+        coalesce_streams=True,
+        record_timing=False,
+    ).execute()
+    for cell, output in rules.outputs(nb):
+        if output.get("name") == "stderr":
+            place = where(path, nb, cell)
+            raise RuntimeError(f"{place} wrote to stderr, mend its cause:\n{output.text}")
+    return nb
+
+
+def clean(nb):
+    """Take out what differs from run to run, and fill in the glued numbers."""
+    nb.metadata = nbformat.from_dict(rules.METADATA)
+    values = {key: value for key, value, _ in rules.glued(nb)}
+
+    def fill(span):
+        return f'<span data-glue="{span[1]}">{values.get(span[1], span[2])}</span>'
+
+    for cell in nb.cells:
+        for key in cell.metadata.keys() - rules.CELL_METADATA:
+            del cell.metadata[key]
+        if cell.cell_type == "markdown":
+            cell.source = rules.SPAN.sub(fill, cell.source)
+    return nb
+
+
+def run_one(path):
+    nbformat.write(clean(execute(path)), path)
+    return f"{shown(path)}: executed"
+
+
+def run(files):
+    with ProcessPoolExecutor(2) as pool:
+        for line in pool.map(run_one, chapters(files)):
+            print(line)
+    return check(files)
+
+
+def chapter_problems(path):
+    try:
+        nb = read(path)
+    except Exception as error:
+        return [f"{shown(path)}: no notebook that can be read: {error}"]
+    found = [
+        *rules.file_rules(nb, path.stat().st_size),
+        *rules.code_rules(nb),
+        *rules.output_rules(nb),
+        *rules.exercise_rules(nb),
+        *rules.prose_rules(nb, text("references.bib")),
+        *rules.glue_rules(nb),
+        *rules.name_rules(nb, path.name, repository(), version()),
+        *rules.setup_rules(nb, read(chapters()[0])),
+    ]
+    return [f"{where(path, nb, cell)}: {what}" for cell, what in found]
+
+
+def name_problems():
+    """Whatever repeats the repository's name or the version agrees with its one source."""
+    owner, repo = repository().split("/")
+    names = {f"{owner}/{repo}", f"{owner}.github.io/{repo}"}
+    mention = re.compile(
+        r"(?:colab\.research\.google\.com/github|git\+https://github\.com)/([\w.-]+/[\w.-]+)"
+        rf"|([\w.-]+/{re.escape(repo)})(?![\w-])"
+    )
+    for file in own_files():
+        for number, line in enumerate(text(file).splitlines(), 1):
+            for match in mention.finditer(line):
+                if (name := match[1] or match[2]) not in names:
+                    yield (
+                        f"{file}, line {number}: names {name}, but _config.yml names "
+                        f"{owner}/{repo}: `make name REPO=...` sets all at once."
+                    )
+    for file, line in (
+        ("CITATION.cff", f"repository-code: https://github.com/{owner}/{repo}"),
+        ("CITATION.cff", f"version: {version()}"),
+        ("pyproject.toml", f'Repository = "https://github.com/{owner}/{repo}"'),
+        ("nbcode/__init__.py", f'__version__ = "{version()}"'),
+    ):
+        if line not in text(file).splitlines():
+            yield f"{file}: has no line `{line}`."
+
+
+def check(files):
+    problems = [p for path in chapters(files) for p in chapter_problems(path)]
+    problems += name_problems()
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+def rename(new):
+    if not re.fullmatch(r"[A-Za-z0-9-]+/[\w.-]+", new):
+        sys.exit(f"{new!r} is no repository's name: write make name REPO=owner/repo.")
+    old = repository()
+    page = {name: name.replace("/", ".github.io/") for name in (old, new)}
+    for file in own_files():
+        before = after = text(file)
+        for was, becomes in ((old, new), (page[old], page[new])):
+            after = re.sub(rf"(?<![\w.-]){re.escape(was)}(?![\w-])", becomes, after)
+        if after != before:
+            (ROOT / file).write_bytes(after.encode("utf-8"))
+            print(f"{file}: names {new} now")
+    return 0
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["run", *files]:
+            sys.exit(run(files))
+        case ["check", *files]:
+            sys.exit(check(files))
+        case ["name", new]:
+            sys.exit(rename(new))
+        case _:
+            sys.exit(__doc__)
