@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
+
 import rules
 
 ROOT = Path(__file__).resolve().parent.parent

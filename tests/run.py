@@ -1,0 +1,65 @@
+"""Runs every check in order and stops at the first that fails, saying what to do.
+
+python tests/run.py            all of them, as `make test` does
+python tests/run.py lint site  those two alone
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PYTEST = ["-m", "pytest", "-q"]
+NBVAL = ["--nbval", "--nbval-current-env", "-n", "2", "--dist", "loadfile"]
+STEPS = {
+    "lint": (
+        "Ruff says what it would change: `.venv/bin/ruff check --fix .` and then "
+        "`.venv/bin/ruff format .` do most of it. A line of a notebook's rules ends in its "
+        "own remedy; `make run` executes notebooks and fills in their numbers.",
+        ["-m", "ruff", "check", "--quiet", "."],
+        ["-m", "ruff", "format", "--quiet", "--diff", "."],
+        ["tests/book.py", "check"],
+    ),
+    "unit": (
+        "A function of nbcode, or of the checks, does not do what its test or its "
+        "docstring's example says: mend the one that is wrong.",
+        [*PYTEST, "--doctest-modules", "nbcode", "tests"],
+    ),
+    "notebooks": (
+        "A cell gives another output than it stores. If the new one is right, `make run` "
+        "stores it; else mend the code that the cell calls. If it differs from machine to "
+        "machine, print fewer digits or assert instead.",
+        [*PYTEST, *NBVAL, "notebooks"],
+    ),
+    "site": (
+        "The strict build names the file and, in a notebook, the cell: mend the reference, "
+        "link or picture there.",
+        ["tests/build.py"],
+    ),
+    "browser": (
+        "The built site misbehaves in Chromium: open the page named above in "
+        "_build/strict and look. Where there is no browser, `apt-get install chromium`, or "
+        "set CHROMIUM=path.",
+        [*PYTEST, "tests/browser.py"],
+    ),
+    "colab": (
+        "A chapter does not run where Colab would run it: look at its set-up cell, and for "
+        "what it imports beyond numpy, scipy, scikit-learn, matplotlib and torch.",
+        [*PYTEST, "tests/colab.py"],
+    ),
+}
+
+
+def main(chosen):
+    root = Path(__file__).resolve().parent.parent
+    for name in chosen or STEPS:
+        remedy, *commands = STEPS[name]
+        start = time.perf_counter()
+        print(f"--- {name}", flush=True)
+        for command in commands:
+            if subprocess.run([sys.executable, *command], cwd=root).returncode:
+                sys.exit(f"\n{name} failed. {remedy}")
+        print(f"--- {name}: good, {time.perf_counter() - start:.0f} s", flush=True)
+
+
+main(sys.argv[1:])
