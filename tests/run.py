@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-PYTEST = ["-m", "pytest", "-q"]
+PYTEST = ["-m", "pytest", "-q", "--tb=short"]
 NBVAL = ["--nbval", "--nbval-current-env", "-n", "2", "--dist", "loadfile"]
 STEPS = {
     "lint": (

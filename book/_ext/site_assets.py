@@ -1,7 +1,9 @@
-"""Serves MathJax from the site itself, so that a page asks no third party for anything.
+"""Serves from the site what it needs, and takes out what it does not.
 
-The package sphinx-mathjax-offline carries all of MathJax, 24 MB. The book needs one script
-and its fonts, and every visit pays for what is shipped, so only they are copied.
+A page asks no third party for anything. MathJax comes from the package
+sphinx-mathjax-offline, which carries all of it, 24 MB; the book needs one script and its
+fonts. sphinx-thebe, which Jupyter Book always loads, adds its script twice to every page,
+an error in the browser's console, though no page of this book runs code on a server.
 """
 
 import shutil
@@ -18,7 +20,13 @@ def copy_mathjax(app, exception):
         shutil.copy(source / "tex-chtml.js", target)
 
 
+def drop_thebe(app, pagename, templatename, context, doctree):
+    for files in (context["script_files"], context["css_files"]):
+        files[:] = [f for f in files if "thebe" not in f"{f.filename}{f.attributes}"]
+
+
 def setup(app):
     app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.connect("html-page-context", drop_thebe)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,205 @@
+"""The built site in a real Chromium: what a reader sees, and what the page asks for."""
+
+import io
+import os
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from playwright.sync_api import expect, sync_playwright
+
+import book
+from build import SITE
+
+NO_BROWSER = "no Chromium found: `apt-get install chromium`, or set CHROMIUM to its path"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+PLACES = (  # where macOS and Windows keep theirs, off the PATH
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "C:/Program Files/Google/Chrome/Application/chrome.exe",
+)
+FLAGS = [  # without a sandbox, as root in a container; and silent towards its maker
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+CHAPTERS = [f"notebooks/{path.stem}.html" for path in book.chapters()]
+OTHERS = [
+    path.relative_to(SITE).as_posix()
+    for path in sorted(SITE.rglob("*.html"))
+    if path.parent.name == "book" or path.name == "search.html"
+]
+
+
+def chromium():
+    found = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES), *PLACES]
+    return next((path for path in found if path and Path(path).is_file()), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not (path := chromium()):
+        pytest.exit(NO_BROWSER, returncode=1)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The address of the site on a server of our own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(browser):
+    """A new reader's page; the test fails if it reports, or asks for, anything amiss."""
+    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
+    page, amiss = context.new_page(), []
+
+    def asked(request):
+        if urlsplit(request.url).hostname not in ("127.0.0.1", "", None):
+            amiss.append(f"asks a third party: {request.url}")
+
+    page.on("request", asked)
+    page.on("requestfailed", lambda r: amiss.append(f"fails: {r.url}, {r.failure}"))
+    page.on("response", lambda r: r.ok or amiss.append(f"answers {r.status}: {r.url}"))
+    page.on("pageerror", lambda error: amiss.append(f"script error: {error}"))
+    page.on("console", lambda m: m.type == "error" and amiss.append(f"console: {m.text}"))
+    yield page
+    address = page.url
+    context.close()
+    if amiss:
+        pytest.fail("\n".join([address, *amiss]), pytrace=False)
+
+
+def open_page(page, address):
+    page.goto(address)
+    page.evaluate("() => window.MathJax?.startup?.promise")
+
+
+def wider_than_screen(page):
+    """What makes a page scroll sideways: the elements that stick out, outermost first."""
+    return page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+          [...document.querySelectorAll("main *")]
+            .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+            .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
+    )
+
+
+def check_figures(page, theme):
+    """Every figure follows the page's theme: most of its pixels are its background."""
+    for figure in page.locator('.cell_output img[src$=".svg"]').all():
+        pixels = imread(io.BytesIO(figure.screenshot(animations="disabled")))[..., :3]
+        light, name = float(np.median(pixels)), figure.get_attribute("alt")
+        good = light > 0.8 if theme == "light" else light < 0.3
+        assert good, f"{theme} theme, brightness {light:.2f}: {name}"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_chapter(page, site, chapter):
+    open_page(page, f"{site}/{chapter}")
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("mjx-container").count() > 0, "MathJax set no formula"
+    broken = page.locator("mjx-merror, [data-mjx-error]")
+    assert broken.count() == 0, broken.first.get_attribute("data-mjx-error")
+    for picture in page.locator("article img").all():
+        assert picture.get_attribute("alt"), f"no alt text: {picture.get_attribute('src')}"
+        assert picture.evaluate("p => p.decode().then(() => p.naturalWidth)") > 0
+    links = page.locator('a[href*="colab.research.google.com/"]')
+    colab = {link.get_attribute("href") for link in links.all()}
+    assert len(colab) == 1, f"badge and launch button differ: {colab}"
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        check_figures(page, theme)
+        for size in (DESKTOP, PHONE):
+            page.set_viewport_size(size)
+            assert not wider_than_screen(page), f"wider than {size['width']} pixels"
+        page.set_viewport_size(DESKTOP)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_quiz_and_solution_open_from_the_keyboard(page, site, chapter):
+    open_page(page, f"{site}/{chapter}")
+    for fold in (".quiz details", "details.solution"):
+        answer = page.locator(fold).first
+        answer.locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(answer).to_have_attribute("open", "")
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_page(page, site, other):
+    open_page(page, f"{site}/{other}")
+    page.set_viewport_size(PHONE)
+    assert not wider_than_screen(page)
+
+
+def test_theme_toggle(page, site):
+    open_page(page, f"{site}/{CHAPTERS[0]}")
+    page.locator("button.theme-switch-button").first.click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_first_tab_skips_to_the_text(page, site):
+    open_page(page, f"{site}/{CHAPTERS[0]}")
+    page.keyboard.press("Tab")
+    expect(page.locator("#pst-skip-link a")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert urlsplit(page.url).fragment == "main-content"
+
+
+def test_print_shows_the_text_alone(page, site):
+    open_page(page, f"{site}/{CHAPTERS[0]}")
+    page.emulate_media(media="print")
+    expect(page.locator("main h1").first).to_be_visible()
+    for part in ("#pst-primary-sidebar", ".bd-header-article", "a.colab"):
+        expect(page.locator(part).first).to_be_hidden()
+
+
+def test_from_a_folder_on_disk(page):
+    open_page(page, (SITE / CHAPTERS[0]).as_uri())
+    assert page.locator("mjx-container").count() > 0
+    check_figures(page, "light")
+
+
+def search(page, home):
+    open_page(page, f"{home}/{CHAPTERS[0]}")
+    page.locator("button.search-button-field").first.click()
+    page.locator(".bd-search input:visible").fill("variance")
+    page.keyboard.press("Enter")
+    expect(page.locator("#search-results li a").first).to_be_visible(timeout=10_000)
+
+
+def test_search(page, site):
+    search(page, site)
+
+
+def test_search_in_a_folder_on_disk(browser):
+    page = (
+        browser.new_page()
+    )  # it finds titles; the excerpts need a server, says the console
+    search(page, SITE.as_uri())
+    page.close()
