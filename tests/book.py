@@ -58,7 +58,7 @@ def where(path, nb, cell):
 
 
 def read(path):
-    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    return nbformat.v4.reads(path.read_text(encoding="utf-8"))  # as it is, nothing repaired
 
 
 def execute(path, folder=None):

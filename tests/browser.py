@@ -198,8 +198,6 @@ def test_search(page, site):
 
 
 def test_search_in_a_folder_on_disk(browser):
-    page = (
-        browser.new_page()
-    )  # it finds titles; the excerpts need a server, says the console
+    page = browser.new_page()  # titles are found; excerpts need a server, says the console
     search(page, SITE.as_uri())
     page.close()

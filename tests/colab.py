@@ -14,7 +14,6 @@ import sys
 import venv
 from importlib.metadata import version as installed
 
-import nbformat
 import pytest
 from nbclient import NotebookClient
 
@@ -121,7 +120,7 @@ def test_chapter_runs_in_colab(chapter, python, kernel, tmp_path):
     folder.mkdir()
     shutil.copy(chapter, folder)
 
-    nb = nbformat.read(folder / chapter.name, as_version=nbformat.NO_CONVERT)
+    nb = book.read(folder / chapter.name)
     stored = kinds(nb)
     where = {"metadata": {"path": str(folder)}}
     client = NotebookClient(nb, timeout=600, kernel_name=kernel, resources=where)

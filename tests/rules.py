@@ -6,7 +6,7 @@ the cell is None if it is the whole file that breaks the rule.
 
 import re
 
-import nbformat
+from nbformat.validator import iter_validate
 
 MAX_LINES, MAX_BYTES = 30, 1_000_000
 METADATA = {
@@ -35,7 +35,7 @@ def prose_cells(nb):
 
 
 def outputs(nb):
-    return [(cell, output) for cell in code_cells(nb) for output in cell.outputs]
+    return [(cell, output) for cell in code_cells(nb) for output in cell.get("outputs", [])]
 
 
 def tags(cell):
@@ -52,12 +52,12 @@ def glued(nb):
 
 
 def file_rules(nb, size):
-    try:
-        nbformat.validate(nb)
-    except nbformat.ValidationError as error:
-        yield None, f"no valid notebook: {error}"
+    for error in iter_validate(nb):
+        yield None, f"is no valid notebook: {error.message}"
     if (nb.nbformat, nb.nbformat_minor) < (4, 5):
-        yield None, "older than format 4.5, so cells have no ids: save it in JupyterLab."
+        yield None, "is older than format 4.5, so cells have no ids: save it in JupyterLab."
+    elif len({cell.get("id") for cell in nb.cells}) < len(nb.cells):
+        yield None, "two cells share an id: delete one's, JupyterLab gives it another."
     if size > MAX_BYTES:
         yield None, f"larger than {MAX_BYTES / 1e6:.0f} MB: draw fewer points."
     if nb.metadata != METADATA:
