@@ -1,0 +1,194 @@
+"""What a chapter uses to check itself, and a reader to check an exercise."""
+
+from collections.abc import Iterable
+from numbers import Integral
+
+import numpy as np
+
+from nbcode import _validate
+
+
+def predicted_measured(
+    rows: Iterable[tuple[str, float, float, str]], *, rtol: float = 0.05, digits: int = 3
+) -> None:
+    """Show *predicted · measured · why they differ* as a table, and assert the agreement.
+
+    Args:
+        rows: (what, predicted, measured, why), one a line of the table. Text is Markdown;
+            write |a| as \\\\lvert a\\\\rvert in it, since a bar ends a cell.
+        rtol: largest |measured − predicted| / |predicted| that counts as agreement.
+        digits: significant digits to show. Show no more than another machine gets too.
+
+    Raises:
+        AssertionError: naming the row, if predicted and measured differ by more than rtol.
+        ValueError: for a row of another form or a number that is not finite.
+
+    >>> predicted_measured([("ReLU keeps", 0.5, 0.498, "500 samples")])
+    <IPython.core.display.Markdown object>
+    """
+    from IPython.display import Markdown, display
+
+    rtol = _validate.number("rtol", rtol, "it is a relative difference, such as 0.05", above=0)
+    digits = _validate.integer("digits", digits, "it is a number of digits, such as 3")
+    lines = ["| | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
+    for row in rows:
+        if not isinstance(row, tuple | list) or len(row) != 4:
+            raise ValueError(f"rows must be (what, predicted, measured, why), got {row!r}")
+        what, predicted, measured, why = row
+        for name, value in (("predicted", predicted), ("measured", measured)):
+            _validate.number(f"{name} of row {what!r}", value, "compute it before the table")
+        if abs(measured - predicted) > rtol * abs(predicted):
+            raise AssertionError(
+                f"row {what!r}: predicted {predicted:.6g}, measured {measured:.6g}; they "
+                f"differ by more than rtol = {rtol:g}"
+            )
+        lines.append(
+            f"| {what} | {_show(predicted, digits)} | {_show(measured, digits)} | {why} |"
+        )
+    if len(lines) == 2:
+        raise ValueError("rows must hold at least one row, got none")
+    display(Markdown("\n".join(lines)))
+
+
+def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) -> None:
+    """Assert that two results have one shape and agree, and print so in one line.
+
+    Args:
+        name: what is compared.
+        mine: the chapter's own result: an array, a number or a torch tensor.
+        reference: what it should be, of exactly the same shape (nothing is broadcast).
+        atol: largest absolute difference allowed, in the units of the result.
+
+    Raises:
+        AssertionError: if shapes differ, an entry is nan, or the difference exceeds atol.
+        ValueError: if atol is not a positive number.
+
+    >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
+    two sums: agree to 1e-12
+    """
+    atol = _validate.number("atol", atol, "it is an absolute difference, say 1e-12", above=0)
+    mine, reference = _plain(mine), _plain(reference)
+    if mine.shape != reference.shape:
+        raise AssertionError(f"{name}: shapes differ, {mine.shape} and {reference.shape}")
+    largest = float(np.max(np.abs(mine - reference), initial=0.0))
+    if not largest <= atol:
+        raise AssertionError(f"{name}: largest difference {largest:.3g}, more than {atol:g}")
+    print(f"{name}: agree to {atol:g}")
+
+
+def glue(**values: str) -> None:
+    """Record numbers that the prose quotes, so that no number is typed there.
+
+    The text of a chapter writes ``<span data-glue="key">…</span>``; whoever executes the
+    notebook copies the value in, and a test fails when the two differ.
+
+    Args:
+        **values: key and the text to quote, formatted, such as ``deep=f"{layer:.0f}"``.
+
+    Raises:
+        ValueError: if a value is not text: format it, to as many digits as are stable.
+
+    >>> glue(answer="42")
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.display import publish_display_data
+
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{key} must be text, got {value!r}: format it, f'{{x:.2f}}' say")
+        if not InteractiveShell.initialized():
+            continue  # outside a notebook there is no prose to quote it
+        prefix = "application/papermill.record/"
+        publish_display_data(
+            {f"{prefix}text/plain": value},
+            metadata={"scrapbook": {"name": key, "mime_prefix": prefix}},
+        )
+
+
+def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: str) -> None:
+    """Record a claim that the chapter has tested, and show it as a line.
+
+    Args:
+        statement: the claim, in a sentence.
+        who: who makes it.
+        predicted: what it would mean here, with a number.
+        measured: what came out, with a number.
+        verdict: "holds", "holds in part" or "fails".
+
+    Raises:
+        ValueError: if a text is empty or the verdict is another one.
+
+    >>> claim("2 is even", who="Euclid", predicted="0", measured="0", verdict="holds")
+    <IPython.core.display.Markdown object>
+    """
+    from IPython.display import Markdown, display
+
+    _validate.choice("verdict", verdict, ("holds", "holds in part", "fails"))
+    texts = {"statement": statement, "who": who, "predicted": predicted, "measured": measured}
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
+    line = (
+        f"**{statement}** ({who}) Predicted: {predicted} Measured: {measured} "
+        f"Verdict: **{verdict}**."
+    )
+    display(Markdown(line), metadata={"claim": texts | {"verdict": verdict}})
+
+
+def exercise(number: str, answer: object) -> None:
+    """Say whether an answer to an exercise is right, and if not, why.
+
+    Args:
+        number: chapter and exercise, such as "1.2".
+        answer: a number or a function, as the exercise says; ``...`` or None if there is
+            none yet.
+
+    Raises:
+        ValueError: if there is no such exercise.
+
+    >>> exercise("1.1", 24)
+    1.1 right: 23.6 layers to the limit, so layer 24 is the first past it.
+    >>> exercise("1.1", ...)
+    1.1 waits for your answer: replace the ... above and run the cell again.
+    """
+    from nbcode.exercises import CHECKS
+
+    if number not in CHECKS:
+        raise ValueError(f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}")
+    if answer is None or answer is ... or _is_stub(answer):
+        print(f"{number} waits for your answer: replace the ... above and run the cell again.")
+        return
+    try:
+        right, why = CHECKS[number](answer)
+    except Exception as error:  # a reader's function may raise anything; show what it was
+        right, why = False, f"your answer raised {type(error).__name__}: {error}"
+    print(f"{number} {'right' if right else 'not yet'}: {why}")
+
+
+def _is_stub(answer):
+    """True for a function whose body is still ``...``: it has no code that does anything."""
+    code = getattr(answer, "__code__", None)
+    return code is not None and code.co_code == _stub.__code__.co_code
+
+
+def _stub():
+    ...
+
+
+def _show(value, digits):
+    if isinstance(value, Integral):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:#.{digits}g}"
+        return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else text.rstrip(".")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _plain(value):
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    return np.asarray(value, dtype=np.float64)

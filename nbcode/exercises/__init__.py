@@ -1,0 +1,9 @@
+"""The judges of the exercises: one function an exercise, found by its number.
+
+A judge takes a reader's answer and returns (right, why). It compares with an obviously
+right slow computation or a property, and recognizes the usual wrong turns by their value.
+"""
+
+from nbcode.exercises import ch01, ch02
+
+CHECKS = ch01.CHECKS | ch02.CHECKS

@@ -1,0 +1,232 @@
+"""The book's figures: one SVG that reads in light and in dark, in any notebook viewer.
+
+A figure is drawn once, in the light palette. :func:`show` then replaces each of the
+palette's colours by a variable, and the SVG itself says what it stands for in either colour
+scheme. Alt text and caption belong to the cell that draws the figure (its ``mystnb``
+metadata).
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbcode import _validate
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+# name: (on light, on dark). Okabe and Ito's colours, which stay apart for colour-blind
+# readers, made darker or lighter until each has a contrast of 3:1 or more to its paper.
+_PALETTE = {
+    "paper": ("#fefefe", "#14181e"),
+    "ink": ("#1c1d1f", "#e4e6e9"),
+    "muted": ("#62666c", "#a3a8af"),
+    "grid": ("#dfe1e4", "#333a43"),
+    "blue": ("#0068a8", "#6cbcf0"),
+    "orange": ("#c75200", "#ff9a57"),
+    "green": ("#007a58", "#3fd0a4"),
+    "purple": ("#a14a83", "#e59bca"),
+    "yellow": ("#927200", "#e8cf4b"),
+    "pale_blue": ("#cfe3f1", "#1f3d54"),
+    "pale_orange": ("#f8dcc6", "#57351d"),
+    "pale_green": ("#cdeade", "#1b4638"),
+}
+
+#: Name of each colour and the value to draw with, such as ``COLORS["blue"]``.
+COLORS = {name: light for name, (light, _) in _PALETTE.items()}
+
+#: The colours of lines, in the order in which axes use them.
+CYCLE = [COLORS[name] for name in ("blue", "orange", "green", "purple", "yellow")]
+
+
+def _style():
+    from cycler import cycler
+
+    c = COLORS
+    return {
+        "figure.facecolor": c["paper"],
+        "axes.facecolor": c["paper"],
+        "savefig.facecolor": c["paper"],
+        "axes.edgecolor": c["muted"],
+        "axes.labelcolor": c["ink"],
+        "axes.titlecolor": c["ink"],
+        "text.color": c["ink"],
+        "xtick.color": c["muted"],
+        "ytick.color": c["muted"],
+        "grid.color": c["grid"],
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.prop_cycle": cycler(color=CYCLE),
+        "axes.titlesize": 12,
+        "axes.titlelocation": "left",
+        "font.size": 11.5,
+        "lines.linewidth": 2,
+        "svg.fonttype": "path",
+        "svg.hashsalt": "nbcode",
+        "figure.constrained_layout.use": True,
+    }
+
+
+def subplots(
+    ncols: int = 1, *, width: float = 6.0, height: float = 3.6, **kwargs
+) -> "tuple[matplotlib.figure.Figure, matplotlib.axes.Axes | np.ndarray]":
+    """A figure in the book's style: as ``matplotlib.pyplot.subplots`` in one row.
+
+    Args:
+        ncols: panels side by side; two are the most that a phone can show.
+        width: in inches, all panels together; 6 keeps the text legible on a phone.
+        height: in inches.
+        **kwargs: passed on to ``matplotlib.pyplot.subplots``, such as ``sharey=True``.
+
+    Returns:
+        (figure, axes): one axes, or an array of them if ncols > 1.
+
+    Raises:
+        ValueError: for a number of panels below 1 or a size that is not positive.
+
+    >>> fig, ax = subplots(height=3)
+    >>> close(fig)
+    """
+    import matplotlib.pyplot as plt
+
+    ncols = _validate.integer("ncols", ncols, "it is a number of panels")
+    width = _validate.number("width", width, "it is in inches, such as 6", above=0)
+    height = _validate.number("height", height, "it is in inches, such as 3.6", above=0)
+    with plt.rc_context(_style()):
+        return plt.subplots(1, ncols, figsize=(width, height), **kwargs)
+
+
+def close(fig: "matplotlib.figure.Figure") -> None:
+    """Forget a figure without showing it.
+
+    >>> close(subplots()[0])
+    """
+    import matplotlib.pyplot as plt
+
+    plt.close(fig)
+
+
+def to_svg(fig: "matplotlib.figure.Figure") -> str:
+    """The figure as SVG text that follows its reader's colour scheme.
+
+    Args:
+        fig: a figure made by :func:`subplots`.
+
+    Returns:
+        An ``<svg>`` element, without dates or a machine's name.
+
+    Raises:
+        ValueError: if fig is not a matplotlib figure.
+
+    >>> fig, ax = subplots()
+    >>> "prefers-color-scheme: dark" in to_svg(fig)
+    True
+    >>> close(fig)
+    """
+    from io import StringIO
+
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    if not isinstance(fig, Figure):
+        raise ValueError(f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]")
+    out = StringIO()
+    with plt.rc_context(_style()):
+        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    # five digits are a hundredth of a pixel; the rest is file size
+    svg = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.5g}", svg)
+    for name, (light, _) in _PALETTE.items():
+        svg = svg.replace(light, f"var(--{name}, {light})")
+    light, dark = (
+        "".join(f"--{name}:{pair[i]};" for name, pair in _PALETTE.items()) for i in (0, 1)
+    )
+    rule = f"svg{{{light}}}@media (prefers-color-scheme: dark){{svg{{{dark}}}}}"
+    head, tail = svg.split(">", 1)
+    return f"{head}><style>{rule}</style>{tail}"
+
+
+def show(fig: "matplotlib.figure.Figure") -> None:
+    """Display a figure below the cell and close it.
+
+    Args:
+        fig: a figure made by :func:`subplots`.
+
+    Raises:
+        ValueError: if fig is not a matplotlib figure.
+
+    >>> show(subplots()[0])  # in a notebook, this draws
+    <IPython.core.display.SVG object>
+    """
+    from IPython.display import SVG, display
+
+    display(SVG(to_svg(fig)))
+    close(fig)
+
+
+def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0.0) -> None:
+    """Write a line's name at its right end, in its colour, instead of a legend.
+
+    Args:
+        ax: the axes that hold the line.
+        text: the name.
+        line: the ``Line2D``; the one drawn last if None.
+        dy: shift in points, where two ends meet.
+
+    Raises:
+        ValueError: if the axes hold no line.
+
+    >>> fig, ax = subplots()
+    >>> _ = ax.plot([1, 2, 3])
+    >>> end_label(ax, "rising")
+    >>> close(fig)
+    """
+    if line is None:
+        if not ax.lines:
+            raise ValueError("ax must hold a line to label: call ax.plot first")
+        line = ax.lines[-1]
+    x, y = (np.asarray(v, dtype=float) for v in line.get_data())
+    last = np.flatnonzero(np.isfinite(y))[-1]
+    ax.annotate(
+        text,
+        (x[last], y[last]),
+        xytext=(5, dy),
+        textcoords="offset points",
+        color=line.get_color(),
+        va="center",
+        annotation_clip=False,
+    )
+
+
+def band(ax: "matplotlib.axes.Axes", x: np.ndarray, runs: np.ndarray, **kwargs) -> None:
+    """Draw the median of several runs and, shaded, their range from 10 to 90 percent.
+
+    Args:
+        ax: axes to draw on.
+        x: shape (points,).
+        runs: shape (runs, points); the spread is over the first axis.
+        **kwargs: passed to the median's ``ax.plot``.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    >>> fig, ax = subplots()
+    >>> band(ax, [0, 1], [[0, 1], [2, 3], [4, 9]])
+    >>> ax.lines[0].get_ydata().tolist()
+    [2.0, 3.0]
+    >>> close(fig)
+    """
+    x, runs = np.asarray(x), np.asarray(runs, dtype=float)
+    if runs.ndim != 2 or runs.shape[1:] != x.shape:
+        raise ValueError(
+            f"runs must have shape (runs, {x.size}), one row a run, got {runs.shape}"
+        )
+    low, middle, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
+    (line,) = ax.plot(x, middle, **kwargs)
+    ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

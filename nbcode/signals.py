@@ -1,0 +1,216 @@
+"""Random networks, forward and backward, and the scale of what flows through them.
+
+Notation, as in the book: z^l = W^l x^{l-1}, x^l = φ(z^l), δ^l = ∂L/∂z^l, and W^l has
+shape (fan_out, fan_in). A signal is an array whose last axis runs over the units: shape
+(n,) for one sample, (batch, n) for many.
+"""
+
+import numpy as np
+
+from nbcode import _validate, theory
+
+
+def rms(a: np.ndarray) -> float:
+    """Root mean square √mean(a²) over all entries: the scale of a signal.
+
+    Args:
+        a: array of any shape. Infinite and nan entries are allowed and carry through.
+
+    Raises:
+        ValueError: for an empty array or one that is not numeric.
+
+    >>> rms([3.0, -3.0, 3.0])
+    3.0
+    """
+    a = np.asarray(a)
+    if a.size == 0 or a.dtype.kind not in "fiu":
+        raise ValueError(
+            f"a must be a non-empty numeric array, got {_validate._short(a)}: "
+            "convert a torch tensor with .detach().numpy()"
+        )
+    largest = np.max(np.abs(a))
+    if not np.isfinite(largest) or largest == 0:
+        return float(largest)
+    # dividing first keeps the squares of very large and very small entries in range
+    return float(largest * np.sqrt(np.mean((a / largest) ** 2, dtype=np.float64)))
+
+
+def random_weights(
+    widths: list[int], std: float | list[float], rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Independent normal weight matrices of a fully connected network.
+
+    Args:
+        widths: units a layer, input first: [n_0, ..., n_L], at least two of them.
+        std: standard deviation of a weight, one for all layers or one for each; not
+            negative.
+        rng: NumPy random generator.
+
+    Returns:
+        [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}), float64.
+
+    Raises:
+        ValueError: for fewer than two widths, a width below 1, a negative std, or as many
+            stds as do not fit the layers.
+
+    >>> [w.shape for w in random_weights([4, 8, 2], 0.1, np.random.default_rng(0))]
+    [(8, 4), (2, 8)]
+    """
+    _validate.generator("rng", rng)
+    if np.ndim(widths) != 1 or len(widths) < 2:
+        raise ValueError(
+            f"widths must list the input and at least one layer, got {widths!r}: [64, 64], say"
+        )
+    widths = [_validate.integer("widths", w, "every layer has units") for w in widths]
+    stds = [std] * (len(widths) - 1) if np.ndim(std) == 0 else list(std)
+    if len(stds) != len(widths) - 1:
+        raise ValueError(
+            f"std must be one number or {len(widths) - 1}, one a layer, got {len(stds)}"
+        )
+    remedy = "it is the std of a weight, such as 0.05"
+    stds = [_validate.number("std", s, remedy, at_least=0) for s in stds]
+    shapes = zip(widths[1:], widths[:-1], strict=True)
+    return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
+
+
+def forward(
+    x: np.ndarray, weights: list[np.ndarray], activation: theory.Activation = "linear"
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Send a signal through a network: z^l = W^l x^{l-1}, x^l = φ(z^l).
+
+    Args:
+        x: the input x^0, shape (n_0,) or (batch, n_0).
+        weights: [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}).
+        activation: one of :data:`nbcode.theory.ACTIVATIONS`, or a vectorized callable.
+
+    Returns:
+        (zs, xs): the lists [z^1, ..., z^L] and [x^0, ..., x^L].
+
+    Raises:
+        ValueError: for shapes that do not fit, nan in x, or an unknown activation.
+
+    >>> zs, xs = forward(np.ones(2), [np.eye(2), -np.eye(2)], "relu")
+    >>> zs[-1].tolist(), len(zs), len(xs)
+    ([-1.0, -1.0], 2, 3)
+    """
+    x = _validate.array("x", x, "pass one sample (n,) or a batch (batch, n)", ndim=(1, 2))
+    _check_shapes(weights, x.shape[-1])
+    phi = theory.activation(activation)
+    zs, xs = [], [x]
+    for W in weights:
+        zs.append(xs[-1] @ W.T)
+        xs.append(phi(zs[-1]))
+    return zs, xs
+
+
+def backward(
+    delta: np.ndarray,
+    weights: list[np.ndarray],
+    zs: list[np.ndarray],
+    activation: theory.Activation = "linear",
+) -> list[np.ndarray]:
+    """Send a gradient back: δ^l = φ'(z^l) · (W^{l+1})ᵀ δ^{l+1}.
+
+    Args:
+        delta: δ^L = ∂L/∂z^L, same shape as ``zs[-1]``.
+        weights: as in :func:`forward`.
+        zs: the pre-activations that :func:`forward` returned.
+        activation: the one that :func:`forward` used.
+
+    Returns:
+        [δ^1, ..., δ^L], each of the shape of its z^l.
+
+    Raises:
+        ValueError: for shapes that do not fit or an unknown activation.
+
+    Source: Rumelhart, Hinton and Williams 1986; chapter 1 derives it.
+
+    >>> zs, xs = forward(np.ones(2), [np.eye(2), 3 * np.eye(2)])
+    >>> [d.tolist() for d in backward(np.ones(2), [np.eye(2), 3 * np.eye(2)], zs)]
+    [[3.0, 3.0], [1.0, 1.0]]
+    """
+    if len(zs) != len(weights) or not len(zs):
+        raise ValueError(
+            f"zs must hold one array a layer, got {len(zs)} for {len(weights)} weights: "
+            "pass the first list that forward() returned"
+        )
+    delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
+    _check_shapes(weights, weights[0].shape[-1])
+    for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
+        if np.shape(z)[-1] != W.shape[0]:
+            raise ValueError(
+                f"zs[{i}] must have {W.shape[0]} units, the rows of weights[{i}], got shape "
+                f"{np.shape(z)}: pass the zs of these weights"
+            )
+    if delta.shape != np.shape(zs[-1]):
+        raise ValueError(
+            f"delta must have the shape of zs[-1], {np.shape(zs[-1])}, got {delta.shape}"
+        )
+    slope = theory.derivative(activation)
+    deltas = [delta]
+    for W, z in zip(reversed(weights[1:]), reversed(zs[:-1]), strict=True):
+        deltas.append(slope(z) * (deltas[-1] @ W))
+    return deltas[::-1]
+
+
+def breaking_layer(
+    std: float,
+    width: int,
+    dtype: str,
+    activation: theory.Activation = "linear",
+    *,
+    rng: np.random.Generator,
+    max_depth: int = 400,
+) -> tuple[int, str]:
+    """Run a random network in a dtype until its signal is no longer a number, or zero.
+
+    Args:
+        std: standard deviation of a weight; positive.
+        width: units in every layer.
+        dtype: "float16", "bfloat16", "float32" or "float64": what weights and signal are
+            stored in. Sums are accumulated in float64, as wide as any hardware does it.
+        activation: one of "linear", "relu", "tanh", or any other name or callable.
+        rng: NumPy random generator; the input is N(0, 1).
+        max_depth: layers to try.
+
+    Returns:
+        (layer, what): what is "overflow" (an entry is infinite or nan), "underflow" (every
+        entry is zero) or "alive" with layer = max_depth.
+
+    Raises:
+        ValueError: for a number out of range or an unknown dtype or activation.
+
+    >>> breaking_layer(1.0, 256, "float16", rng=np.random.default_rng(0))
+    (4, 'overflow')
+    """
+    import torch
+
+    std = _validate.number("std", std, "it is the std of a weight, such as 0.05", above=0)
+    width = _validate.integer("width", width, "it is the number of units, such as 256")
+    max_depth = _validate.integer("max_depth", max_depth, "it is a number of layers")
+    _validate.choice("dtype", dtype, tuple(theory._RANGE))
+    _validate.generator("rng", rng)
+    phi = theory.activation(activation)
+    store = getattr(torch, dtype)
+    x = torch.from_numpy(rng.normal(size=width)).to(store)
+    for layer in range(1, max_depth + 1):
+        W = torch.from_numpy(rng.normal(0.0, std, (width, width))).to(store)
+        z = (W.double() @ x.double()).to(store)
+        x = torch.from_numpy(np.asarray(phi(z.double().numpy()))).to(store)
+        if not torch.isfinite(z).all():
+            return layer, "overflow"
+        if not x.any():
+            return layer, "underflow"
+    return max_depth, "alive"
+
+
+def _check_shapes(weights, width):
+    if not len(weights):
+        raise ValueError("weights must hold at least one matrix, got an empty list")
+    for i, W in enumerate(weights):
+        if np.ndim(W) != 2 or W.shape[1] != width:
+            raise ValueError(
+                f"weights[{i}] must have shape (fan_out, {width}), got {np.shape(W)}: a "
+                "weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
+            )
+        width = W.shape[0]

@@ -1,0 +1,378 @@
+"""What the theory predicts for a random network, as numbers.
+
+Notation, as in the book: z^l = W^l x^{l-1} + b^l, x^l = φ(z^l), q = E[z²]. Every
+expectation is over z ~ N(0, q), the limit of infinitely wide layers (Poole et al. 2016,
+equations 3 and 4).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nbcode import _validate
+
+Activation = str | Callable
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def _ndtr(z):
+    from scipy.special import ndtr
+
+    return ndtr(z)
+
+
+def _expit(z):
+    from scipy.special import expit
+
+    return expit(z)
+
+
+def _gelu_slope(z):
+    return _ndtr(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+
+def _elu(z):
+    return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+
+
+def _elu_slope(z):
+    return np.where(z > 0, 1.0, np.exp(np.minimum(z, 0)))
+
+
+# name: (φ, φ', the kinks of φ)
+_ACTIVATIONS = {
+    "linear": (lambda z: z * 1.0, lambda z: np.ones_like(z, dtype=float), ()),
+    "relu": (lambda z: np.maximum(z, 0.0), lambda z: (z > 0) * 1.0, (0.0,)),
+    "leaky_relu": (
+        lambda z: np.where(z > 0, z, 0.01 * z),
+        lambda z: np.where(z > 0, 1.0, 0.01),
+        (0.0,),
+    ),
+    "relu6": (lambda z: np.clip(z, 0.0, 6.0), lambda z: ((z > 0) & (z < 6)) * 1.0, (0.0, 6.0)),
+    "hardtanh": (lambda z: np.clip(z, -1.0, 1.0), lambda z: (abs(z) < 1) * 1.0, (-1.0, 1.0)),
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2, ()),
+    "sigmoid": (_expit, lambda z: _expit(z) * _expit(-z), ()),
+    "softplus": (lambda z: np.logaddexp(0.0, z), _expit, ()),
+    "elu": (_elu, _elu_slope, (0.0,)),
+    "selu": (
+        lambda z: _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda z: _SELU_SCALE * np.where(z > 0, 1.0, _SELU_ALPHA * np.exp(np.minimum(z, 0))),
+        (0.0,),
+    ),
+    "gelu": (lambda z: z * _ndtr(z), _gelu_slope, ()),
+    "silu": (lambda z: z * _expit(z), lambda z: _expit(z) * (1 + z * _expit(-z)), ()),
+}
+
+#: The names that every ``activation`` argument of this package accepts.
+ACTIVATIONS = tuple(_ACTIVATIONS)
+
+# dtype: (largest finite number, smallest positive number)
+_RANGE = {
+    "float16": (65504.0, 2.0**-24),
+    "bfloat16": (float(2.0**128 * (1 - 2.0**-8)), 2.0**-133),
+    "float32": (float(np.finfo(np.float32).max), 2.0**-149),
+    "float64": (float(np.finfo(np.float64).max), 2.0**-1074),
+}
+
+
+def activation(name: Activation) -> Callable[[np.ndarray], np.ndarray]:
+    """The activation function φ of that name, or ``name`` itself if it is callable.
+
+    Args:
+        name: one of :data:`ACTIVATIONS`, or a vectorized callable (NumPy or torch).
+
+    Returns:
+        A function from an array of any shape to an array of the same shape.
+
+    Raises:
+        ValueError: if the name is unknown, or ``name`` is neither a name nor callable.
+
+    >>> activation("relu")(np.array([-2.0, 3.0])).tolist()
+    [0.0, 3.0]
+    """
+    if callable(name):
+        return lambda z: _call(name, z)
+    _validate.choice("activation", name, ACTIVATIONS)
+    return _ACTIVATIONS[name][0]
+
+
+def derivative(name: Activation) -> Callable[[np.ndarray], np.ndarray]:
+    """The derivative φ' of an activation: exact for a name, else a central difference.
+
+    Args:
+        name: one of :data:`ACTIVATIONS`, or a vectorized callable (NumPy or torch).
+
+    Returns:
+        A function from an array of any shape to an array of the same shape. At a kink it
+        returns the slope on one side.
+
+    Raises:
+        ValueError: as :func:`activation`.
+
+    >>> derivative("tanh")(np.array([0.0])).tolist()
+    [1.0]
+    """
+    if not callable(name):
+        activation(name)
+        return _ACTIVATIONS[name][1]
+    phi = activation(name)
+    step = 6e-6  # about the cube root of float64's precision: balances both errors
+    return lambda z: (phi(z + step) - phi(z - step)) / (2 * step)
+
+
+def expectation(f: Callable, q: float = 1.0, kinks: tuple[float, ...] = (0.0,)) -> float:
+    """E[f(z)] for z ~ N(0, q), by adaptive quadrature, split at the kinks.
+
+    Args:
+        f: a vectorized function of z.
+        q: variance of z, in squared units of z; positive.
+        kinks: values of z where f bends or jumps. Kinks that are not named are found by
+            bisection, which costs time, not accuracy.
+
+    Returns:
+        The expectation, to about 1e-9 of its size.
+
+    Raises:
+        ValueError: if q is not positive, or the expectation is infinite or undefined.
+
+    >>> round(expectation(lambda z: z**2, q=3.0), 9)
+    3.0
+    """
+    q = _validate.number("q", q, "q is the variance of z, such as 1.0", above=0)
+    value, wider = (_integral(f, np.sqrt(q), kinks, reach) for reach in (19.0, 37.0))
+    if not np.isfinite(wider) or abs(wider - value) > 1e-7 * max(abs(wider), 1e-300):
+        raise ValueError(
+            f"the expectation over z ~ N(0, {q:g}) is not finite: the function grows too "
+            "fast, has a pole, or returns nan; clip it or use one with bounded growth"
+        )
+    return wider
+
+
+def _integral(f, std, kinks, reach):
+    """∫ f(std·t) N(t) dt over |t| < reach; nan where quadrature does not converge."""
+    import warnings
+
+    from scipy.integrate import IntegrationWarning, quad
+
+    def integrand(t):
+        return float(f(np.float64(std * t)) * np.exp(-t * t / 2)) / np.sqrt(2 * np.pi)
+
+    inside = [k / std for k in kinks if abs(k / std) < reach]
+    edges = sorted({-reach, -6.0, -2.0, 0.0, 2.0, 6.0, reach, *inside})
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", IntegrationWarning)
+        try:
+            return sum(
+                quad(integrand, a, b, epsabs=1e-13, epsrel=1e-10, limit=400)[0]
+                for a, b in zip(edges, edges[1:], strict=False)
+            )
+        except IntegrationWarning:
+            return float("nan")
+
+
+def second_moment(activation: Activation, q: float = 1.0) -> float:
+    """E[φ(z)²] for z ~ N(0, q): the mean square that a wide layer hands on.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        q: variance of the pre-activation z; positive.
+
+    Raises:
+        ValueError: for an unknown activation, q ≤ 0, or an infinite second moment.
+
+    Source: Poole et al. 2016, equation 3, without its weights and bias.
+
+    >>> round(second_moment("relu"), 9)
+    0.5
+    """
+    phi = _named(activation)
+    return expectation(lambda z: phi(z) ** 2, q, _kinks(activation))
+
+
+def slope_second_moment(activation: Activation, q: float = 1.0) -> float:
+    """E[φ'(z)²] for z ~ N(0, q): the factor that an activation puts on a gradient.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable, whose slope is
+            then a central difference (good to about 1e-5 at a kink).
+        q: variance of the pre-activation z; positive.
+
+    Raises:
+        ValueError: for an unknown activation, q ≤ 0, or an infinite second moment.
+
+    Source: Schoenholz et al. 2017, equation 5; χ = σ_w² times this.
+
+    >>> round(slope_second_moment("relu"), 9)
+    0.5
+    """
+    _named(activation)
+    slope = derivative(activation)
+    return expectation(lambda z: slope(z) ** 2, q, _kinks(activation))
+
+
+def gain(activation: Activation) -> float:
+    """The gain 1/√E[φ(z)²], z ~ N(0, 1): weights of std gain/√fan_in keep E[z²] at 1.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+
+    Raises:
+        ValueError: for an unknown activation, one without a finite second moment, or one
+            that is zero everywhere.
+
+    Source: He et al. 2015, section 2.2, for ReLU; chapter 2 for any other.
+
+    >>> round(gain("tanh"), 4)
+    1.5925
+    """
+    moment = second_moment(activation)
+    if moment < 1e-300:
+        raise ValueError(
+            f"activation has no gain, got {activation!r}: it is zero for every z, and no "
+            "weight scale brings a signal back"
+        )
+    return float(1 / np.sqrt(moment))
+
+
+def second_moment_map(
+    q: float, activation: Activation, sigma_w: float, sigma_b: float = 0.0
+) -> float:
+    """One layer of the map q → σ_w² E[φ(z)²] + σ_b², z ~ N(0, q).
+
+    Args:
+        q: E[z²] at one layer; positive.
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        sigma_w: √(fan_in · Var[w]); positive.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Returns:
+        E[z²] at the next layer.
+
+    Raises:
+        ValueError: for a number out of range or an unknown activation.
+
+    Source: Poole et al. 2016, equation 3.
+
+    >>> round(second_moment_map(1.0, "relu", sigma_w=2**0.5), 9)
+    1.0
+    """
+    _validate.number("sigma_w", sigma_w, "it is √(fan_in · Var[w]), such as 1.0", above=0)
+    _validate.number("sigma_b", sigma_b, "it is the std of a bias, such as 0.0", at_least=0)
+    return sigma_w**2 * second_moment(activation, q) + sigma_b**2
+
+
+def growth_factor(std: float, fan_in: int, activation: Activation = "linear") -> float:
+    """The factor s·√(n·E[φ²]) by which a layer multiplies the rms of a unit-rms signal.
+
+    Exact at every rms for activations that only scale (linear, ReLU, leaky ReLU); for the
+    others it holds at rms 1.
+
+    Args:
+        std: standard deviation of a weight; positive.
+        fan_in: number of inputs of a unit; at least 1.
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+
+    Raises:
+        ValueError: for a number out of range or an unknown activation.
+
+    >>> growth_factor(1.0, 256)
+    16.0
+    """
+    std = _validate.number("std", std, "it is the std of a weight, such as 0.05", above=0)
+    fan_in = _validate.integer("fan_in", fan_in, "it is the number of inputs, such as 256")
+    moment = 1.0 if activation == "linear" else second_moment(activation)
+    return float(std * np.sqrt(fan_in * moment))
+
+
+def overflow_layer(growth: float, dtype: str, start: float = 1.0) -> float:
+    """The (real-valued) layer at which a signal passes the largest number of a dtype.
+
+    Args:
+        growth: factor a layer, as :func:`growth_factor` returns it; above 1.
+        dtype: "float16", "bfloat16", "float32" or "float64".
+        start: rms of the input; positive.
+
+    Raises:
+        ValueError: for growth ≤ 1 (such a signal never overflows) or an unknown dtype.
+
+    >>> round(overflow_layer(16.0, "float32"), 3)
+    32.0
+    """
+    growth = _validate.number(
+        "growth", growth, "a signal overflows only if it grows by the layer", above=1
+    )
+    _validate.choice("dtype", dtype, tuple(_RANGE))
+    start = _validate.number("start", start, "it is the rms of the input", above=0)
+    return float(np.log(_RANGE[dtype][0] / start) / np.log(growth))
+
+
+def underflow_layer(growth: float, dtype: str, start: float = 1.0) -> float:
+    """The (real-valued) layer at which a signal rounds to zero.
+
+    Rounding to nearest makes zero of what is below half the smallest positive number.
+
+    Args:
+        growth: factor a layer, as :func:`growth_factor` returns it; between 0 and 1.
+        dtype: "float16", "bfloat16", "float32" or "float64".
+        start: rms of the input; positive.
+
+    Raises:
+        ValueError: for growth outside (0, 1) or an unknown dtype.
+
+    >>> round(underflow_layer(1 / 16, "float16"), 3)
+    6.25
+    """
+    growth = _validate.number("growth", growth, "it is a positive factor a layer", above=0)
+    if growth >= 1:
+        raise ValueError(f"growth must be below 1 to underflow, got {growth:g}: lower std")
+    _validate.choice("dtype", dtype, tuple(_RANGE))
+    start = _validate.number("start", start, "it is the rms of the input", above=0)
+    # log of the quotient, taken apart: half of float64's smallest number is itself zero
+    return float((np.log(_RANGE[dtype][1]) - np.log(2) - np.log(start)) / np.log(growth))
+
+
+def log_norm_variance(activation: Activation, depth: int, width: int) -> float:
+    """Var[log ‖x^L‖²] of a random network at its gain: (E[φ⁴]/E[φ²]² − 1)·L/n.
+
+    Leading order in depth/width, for activations that only scale: 2L/n for a linear
+    network, 5L/n for ReLU.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        depth: number of layers L; at least 1.
+        width: units a layer n; at least 1.
+
+    Raises:
+        ValueError: for a number out of range or an unknown activation.
+
+    Source: Hanin and Rolnick 2018, theorem 5, for the growth with Σ 1/n; chapter 2.
+
+    >>> round(log_norm_variance("relu", depth=50, width=64), 3)
+    3.906
+    """
+    depth = _validate.integer("depth", depth, "it is the number of layers, such as 50")
+    width = _validate.integer("width", width, "it is the number of units, such as 64")
+    phi = _named(activation)
+    fourth = expectation(lambda z: phi(z) ** 4, 1.0, _kinks(activation))
+    return float((fourth / second_moment(activation) ** 2 - 1) * depth / width)
+
+
+def _named(name):
+    return activation(name)
+
+
+def _kinks(name):
+    return (0.0,) if callable(name) else (0.0, *_ACTIVATIONS[name][2])
+
+
+def _call(f, z):
+    """f(z) for a NumPy function, or for a torch one, which wants and returns tensors."""
+    try:
+        return np.asarray(f(z), dtype=float)
+    except (TypeError, AttributeError):
+        import torch
+
+        with torch.no_grad():
+            out = f(torch.as_tensor(np.asarray(z, dtype=float)))
+        return np.asarray(out, dtype=float)
