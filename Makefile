@@ -9,6 +9,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 endif
 
+# Windows would write and read everything in its own encoding.
+export PYTHONUTF8 := 1
+
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 SITE := _build/html/index.html
 SOURCES := _config.yml _toc.yml references.bib \
@@ -29,7 +32,7 @@ test: .venv/test
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
 
-bench: .venv/test .venv/book
+bench: .venv/test book
 	$(BIN)/python tests/bench.py
 
 # Executes the chapters (all, or FILES=notebooks/01_signal.ipynb) and stores their outputs.
@@ -37,7 +40,7 @@ run: .venv/test
 	$(BIN)/python tests/book.py run $(FILES)
 
 # make name REPO=owner/repo
-name: .venv/test
+name: .venv/book
 	$(BIN)/python tests/book.py name $(REPO)
 
 # Rewrites requirements.lock with the newest versions that pyproject.toml allows.

@@ -3,6 +3,7 @@
     python tests/book.py run [FILES]       execute, store the outputs, fill in glued numbers
     python tests/book.py check [FILES]     say what is wrong, where, and what to do about it
     python tests/book.py name OWNER/REPO   change the repository's name wherever it stands
+    python tests/book.py version NUMBER    raise the version wherever it stands
 
 Without FILES, all of notebooks/. A cell is named by its place among all cells of the file,
 from 1, and by its execution count, as in "cell 7 (In [4])".
@@ -162,19 +163,34 @@ def check(files):
     return 1 if problems else 0
 
 
+def replace_everywhere(pairs):
+    for file in own_files():
+        before = after = text(file)
+        for pattern, becomes in pairs:
+            after = re.sub(pattern, becomes, after, flags=re.M)
+        if after != before:
+            (ROOT / file).write_bytes(after.encode("utf-8"))
+            print(f"changed {file}")
+    return 0
+
+
 def rename(new):
     if not re.fullmatch(r"[A-Za-z0-9-]+/[\w.-]+", new):
         sys.exit(f"{new!r} is no repository's name: write make name REPO=owner/repo.")
     old = repository()
     page = {name: name.replace("/", ".github.io/") for name in (old, new)}
-    for file in own_files():
-        before = after = text(file)
-        for was, becomes in ((old, new), (page[old], page[new])):
-            after = re.sub(rf"(?<![\w.-]){re.escape(was)}(?![\w-])", becomes, after)
-        if after != before:
-            (ROOT / file).write_bytes(after.encode("utf-8"))
-            print(f"{file}: names {new} now")
-    return 0
+    names = [(old, new), (page[old], page[new])]
+    return replace_everywhere(
+        [(rf"(?<![\w.-]){re.escape(was)}(?![\w-])", becomes) for was, becomes in names]
+    )
+
+
+def raise_version(new):
+    if not re.fullmatch(r"\d+\.\d+\.\d+", new):
+        sys.exit(f"{new!r} is no version: write three numbers, as in 0.2.0.")
+    old = re.escape(version())
+    places = (r'^version = "', "^version: ", r'^__version__ = "', rf"{repository()}@v")
+    return replace_everywhere([(rf"({place}){old}\b", rf"\g<1>{new}") for place in places])
 
 
 if __name__ == "__main__":
@@ -185,5 +201,7 @@ if __name__ == "__main__":
             sys.exit(check(files))
         case ["name", new]:
             sys.exit(rename(new))
+        case ["version", new]:
+            sys.exit(raise_version(new))
         case _:
             sys.exit(__doc__)

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import threading
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,14 +42,12 @@ OTHERS = [
 ]
 
 
+@contextmanager
 def chromium():
+    """A running browser, or a line that says how to get one."""
     found = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES), *PLACES]
-    return next((path for path in found if path and Path(path).is_file()), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not (path := chromium()):
+    path = next((path for path in found if path and Path(path).is_file()), None)
+    if path is None:
         pytest.exit(NO_BROWSER, returncode=1)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -59,14 +58,25 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def served_site(folder=SITE):
+    """The address of the site on a server of our own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture(scope="module")
 def site():
-    """The address of the site on a server of our own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=SITE))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served_site() as address:
+        yield address
 
 
 @pytest.fixture

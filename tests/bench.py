@@ -1,0 +1,121 @@
+"""Measures what the book promises about time and size; fails where a promise is missed."""
+
+import gzip
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import book
+
+SITE = book.ROOT / "_build/html"  # `make bench` has built it
+
+IMPORT = """
+import numpy, pkgutil, time
+start = time.perf_counter()
+import nbcode
+for module in pkgutil.iter_modules(nbcode.__path__):
+    __import__(f"nbcode.{module.name}")
+print(time.perf_counter() - start)
+"""
+COMPRESSED = {".woff", ".woff2", ".png", ".jpg"}  # a server sends these as they are
+
+
+def seconds(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def execute_two_at_a_time(paths):
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(book.execute, paths))
+
+
+def call(*command, cwd=book.ROOT):
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def chapters():
+    each = [seconds(book.execute, path) for path in book.chapters()]
+    yield "one chapter, executed: the median", 30, statistics.median(each), "s"
+    yield "one chapter, executed: the slowest", 60, max(each), "s"
+    both = seconds(execute_two_at_a_time, book.chapters())
+    yield "the whole book, executed two at a time", 240, both, "s"
+
+
+def make_book():
+    with tempfile.TemporaryDirectory() as folder:
+        call("git", "clone", "--quiet", str(book.ROOT), folder)
+
+        def make():
+            call("make", "book", cwd=folder)
+
+        yield "make book, from a fresh clone", 90, seconds(make), "s"
+        shutil.rmtree(Path(folder, "_build"))
+        yield "make book, once installed", 30, seconds(make), "s"
+
+
+def imports():
+    def measure(_):
+        command = [sys.executable, "-c", IMPORT]
+        return float(subprocess.run(command, capture_output=True, check=True).stdout)
+
+    took = statistics.median(map(measure, range(5)))
+    yield "import of nbcode and its modules, beyond numpy", 0.2, took, "s"
+
+
+def files():
+    largest = max(path.stat().st_size for path in book.chapters())
+    yield "the largest notebook file", 1, largest / 1e6, "MB"
+
+
+def weight(address):
+    """How many MB a server sends for it, compressed."""
+    path = SITE / urlsplit(address).path.lstrip("/")
+    content = path.read_bytes()
+    return len(content if path.suffix in COMPRESSED else gzip.compress(content)) / 1e6
+
+
+def visits():
+    from browser import CHAPTERS, chromium, open_page, served_site
+
+    with chromium() as browser, served_site(SITE) as site:
+
+        def asked_for(chapter):
+            page, asked = browser.new_page(), set()
+            page.on("request", lambda request: asked.add(request.url))
+            open_page(page, f"{site}/{chapter}")
+            page.wait_for_load_state("networkidle")
+            page.close()
+            return {url for url in asked if not url.startswith("data:")}
+
+        visits = list(map(asked_for, CHAPTERS))
+    own = [{url for url in asked if url.startswith(site)} for asked in visits]
+    first = max(sum(map(weight, urls)) for urls in own)
+    further = max(sum(map(weight, b - a)) for a in own for b in own)
+    third = set.union(*visits) - set.union(*own)
+    yield "a chapter's page, first visit, compressed", 1.5, first, "MB"
+    yield "a further chapter's page, compressed", 0.5, further, "MB"
+    yield "requests to third parties", 0, len(third), ""
+
+
+def main():
+    missed = 0
+    print(f"{'what':48}{'at most':>12}{'measured':>12}")
+    for rows in (files, imports, visits, chapters, make_book):
+        for what, limit, measured, unit in rows():
+            over = measured > limit
+            missed += over
+            told = f"{limit:g} {unit}", f"{measured:.3g} {unit}"
+            print(f"{what:48}{told[0]:>12}{told[1]:>12}{'  MISSED' * over}", flush=True)
+    sys.exit(f"{missed} of the budgets missed" if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
