@@ -21,6 +21,7 @@ import nbformat
 import rules
 
 ROOT = Path(__file__).resolve().parent.parent
+COVER = "book/_static/cover.svg"
 
 
 def text(file):
@@ -108,7 +109,24 @@ def run(files):
     with ProcessPoolExecutor(2) as pool:
         for line in pool.map(run_one, chapters(files)):
             print(line)
+    (ROOT / COVER).write_bytes(cover().encode("utf-8"))
     return check(files)
+
+
+def cover():
+    """The README's picture: the first figure of the first chapter."""
+    shows = (output.get("data", {}) for _, output in rules.outputs(read(chapters()[0])))
+    return next(data["image/svg+xml"] for data in shows if "image/svg+xml" in data)
+
+
+def readme_problems():
+    if text(COVER) != cover():
+        yield f"{COVER}: is not the first figure of the first chapter any more: `make run`."
+    for file in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#\s]+)|(?:src|href)=\"([^\"#]+)", text(file)):
+            name = "".join(target)
+            if "://" not in name and not (ROOT / name).exists():
+                yield f"{file}: links {name}, which does not exist."
 
 
 def chapter_problems(path):
@@ -157,7 +175,7 @@ def name_problems():
 
 def check(files):
     problems = [p for path in chapters(files) for p in chapter_problems(path)]
-    problems += name_problems()
+    problems += [*name_problems(), *readme_problems()]
     for problem in problems:
         print(problem)
     return 1 if problems else 0

@@ -185,7 +185,7 @@ def test_print_shows_the_text_alone(page, site):
     open_page(page, f"{site}/{CHAPTERS[0]}")
     page.emulate_media(media="print")
     expect(page.locator("main h1").first).to_be_visible()
-    for part in ("#pst-primary-sidebar", ".bd-header-article", "a.colab"):
+    for part in ("#pst-primary-sidebar", ".bd-header-article", 'article a[href*="colab"]'):
         expect(page.locator(part).first).to_be_hidden()
 
 
