@@ -23,7 +23,8 @@ STEPS = {
     "unit": (
         "A function of nbcode, or of the checks, does not do what its test or its "
         "docstring's example says: mend the one that is wrong.",
-        [*PYTEST, "--doctest-modules", "nbcode", "tests"],
+        [*PYTEST, "--doctest-modules", "nbcode"],
+        [*PYTEST, "tests"],
     ),
     "notebooks": (
         "A cell gives another output than it stores. If the new one is right, `make run` "
@@ -62,4 +63,5 @@ def main(chosen):
         print(f"--- {name}: good, {time.perf_counter() - start:.0f} s", flush=True)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
