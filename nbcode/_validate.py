@@ -31,7 +31,8 @@ def array(name, value, remedy, *, ndim=None):
         ok = False
     if not ok:
         raise ValueError(
-            f"{name} must be a non-empty array of finite numbers, got {_short(value)}: {remedy}"
+            f"{name} must be a non-empty array of finite numbers, got {_short(value)}: "
+            f"{remedy}"
         )
     if ndim is not None and out.ndim not in ndim:
         dims = " or ".join(str(d) for d in ndim)

@@ -28,7 +28,9 @@ def predicted_measured(
     """
     from IPython.display import Markdown, display
 
-    rtol = _validate.number("rtol", rtol, "it is a relative difference, such as 0.05", above=0)
+    rtol = _validate.number(
+        "rtol", rtol, "it is a relative difference, such as 0.05", above=0
+    )
     digits = _validate.integer("digits", digits, "it is a number of digits, such as 3")
     lines = ["| | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
     for row in rows:
@@ -36,7 +38,9 @@ def predicted_measured(
             raise ValueError(f"rows must be (what, predicted, measured, why), got {row!r}")
         what, predicted, measured, why = row
         for name, value in (("predicted", predicted), ("measured", measured)):
-            _validate.number(f"{name} of row {what!r}", value, "compute it before the table")
+            _validate.number(
+                f"{name} of row {what!r}", value, "compute it before the table"
+            )
         if abs(measured - predicted) > rtol * abs(predicted):
             raise AssertionError(
                 f"row {what!r}: predicted {predicted:.6g}, measured {measured:.6g}; they "
@@ -66,13 +70,17 @@ def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) ->
     >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
     two sums: agree to 1e-12
     """
-    atol = _validate.number("atol", atol, "it is an absolute difference, say 1e-12", above=0)
+    atol = _validate.number(
+        "atol", atol, "it is an absolute difference, say 1e-12", above=0
+    )
     mine, reference = _plain(mine), _plain(reference)
     if mine.shape != reference.shape:
         raise AssertionError(f"{name}: shapes differ, {mine.shape} and {reference.shape}")
     largest = float(np.max(np.abs(mine - reference), initial=0.0))
     if not largest <= atol:
-        raise AssertionError(f"{name}: largest difference {largest:.3g}, more than {atol:g}")
+        raise AssertionError(
+            f"{name}: largest difference {largest:.3g}, more than {atol:g}"
+        )
     print(f"{name}: agree to {atol:g}")
 
 
@@ -95,7 +103,9 @@ def glue(**values: str) -> None:
 
     for key, value in values.items():
         if not isinstance(value, str):
-            raise ValueError(f"{key} must be text, got {value!r}: format it, f'{{x:.2f}}' say")
+            raise ValueError(
+                f"{key} must be text, got {value!r}: format it, f'{{x:.2f}}' say"
+            )
         if not InteractiveShell.initialized():
             continue  # outside a notebook there is no prose to quote it
         prefix = "application/papermill.record/"
@@ -124,7 +134,12 @@ def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: s
     from IPython.display import Markdown, display
 
     _validate.choice("verdict", verdict, ("holds", "holds in part", "fails"))
-    texts = {"statement": statement, "who": who, "predicted": predicted, "measured": measured}
+    texts = {
+        "statement": statement,
+        "who": who,
+        "predicted": predicted,
+        "measured": measured,
+    }
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
@@ -154,9 +169,13 @@ def exercise(number: str, answer: object) -> None:
     from nbcode.exercises import CHECKS
 
     if number not in CHECKS:
-        raise ValueError(f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}")
+        raise ValueError(
+            f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}"
+        )
     if answer is None or answer is ... or _is_stub(answer):
-        print(f"{number} waits for your answer: replace the ... above and run the cell again.")
+        print(
+            f"{number} waits for your answer: replace the ... above and run the cell again."
+        )
         return
     try:
         right, why = CHECKS[number](answer)
@@ -166,13 +185,9 @@ def exercise(number: str, answer: object) -> None:
 
 
 def _is_stub(answer):
-    """True for a function whose body is still ``...``: it has no code that does anything."""
-    code = getattr(answer, "__code__", None)
-    return code is not None and code.co_code == _stub.__code__.co_code
-
-
-def _stub():
-    ...
+    """True for a function whose body is still ``return ...``."""
+    code, stub = getattr(answer, "__code__", None), (lambda: ...).__code__
+    return code is not None and (code.co_code, ...) == (stub.co_code, *code.co_consts[-1:])
 
 
 def _show(value, digits):

@@ -44,12 +44,16 @@ def digits(test_fraction: float = 0.2, *, rng: np.random.Generator) -> Split:
         "test_fraction", test_fraction, "it is a share such as 0.2", at_least=0.01
     )
     if test_fraction > 0.9:
-        raise ValueError(f"test_fraction must be at most 0.9, got {test_fraction:g}: try 0.2")
+        raise ValueError(
+            f"test_fraction must be at most 0.9, got {test_fraction:g}: try 0.2"
+        )
     _validate.generator("rng", rng)
     x, y = load_digits(return_X_y=True)
     x_train, x_test, y_train, y_test = train_test_split(
         x, y, test_size=test_fraction, stratify=y, random_state=int(rng.integers(2**31))
     )
     mean, std = x_train.mean(), x_train.std()
-    x_train, x_test = (((part - mean) / std).astype(np.float32) for part in (x_train, x_test))
+    x_train, x_test = (
+        ((part - mean) / std).astype(np.float32) for part in (x_train, x_test)
+    )
     return Split(x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))

@@ -133,7 +133,9 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
     from matplotlib.figure import Figure
 
     if not isinstance(fig, Figure):
-        raise ValueError(f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]")
+        raise ValueError(
+            f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]"
+        )
     out = StringIO()
     with plt.rc_context(_style()):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None})

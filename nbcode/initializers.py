@@ -63,7 +63,7 @@ def variance_scaling(
         Array of that shape, float64.
 
     Raises:
-        ValueError: for a shape without fans, a gain that is not positive, or an unknown mode.
+        ValueError: for a shape without fans, a gain that is not positive, an unknown mode.
 
     Source: equation (2.6) of the book; Glorot and Bengio 2010, equation 12, for fan_avg.
 

@@ -59,7 +59,8 @@ def random_weights(
     _validate.generator("rng", rng)
     if np.ndim(widths) != 1 or len(widths) < 2:
         raise ValueError(
-            f"widths must list the input and at least one layer, got {widths!r}: [64, 64], say"
+            f"widths must list the input and at least one layer, got {widths!r}: "
+            "[64, 64], say"
         )
     widths = [_validate.integer("widths", w, "every layer has units") for w in widths]
     stds = [std] * (len(widths) - 1) if np.ndim(std) == 0 else list(std)
@@ -139,7 +140,7 @@ def backward(
     for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
         if np.shape(z)[-1] != W.shape[0]:
             raise ValueError(
-                f"zs[{i}] must have {W.shape[0]} units, the rows of weights[{i}], got shape "
+                f"zs[{i}] must have the {W.shape[0]} rows of weights[{i}] as units, got shape "
                 f"{np.shape(z)}: pass the zs of these weights"
             )
     if delta.shape != np.shape(zs[-1]):

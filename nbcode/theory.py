@@ -6,6 +6,7 @@ equations 3 and 4).
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,15 +50,27 @@ _ACTIVATIONS = {
         lambda z: np.where(z > 0, 1.0, 0.01),
         (0.0,),
     ),
-    "relu6": (lambda z: np.clip(z, 0.0, 6.0), lambda z: ((z > 0) & (z < 6)) * 1.0, (0.0, 6.0)),
-    "hardtanh": (lambda z: np.clip(z, -1.0, 1.0), lambda z: (abs(z) < 1) * 1.0, (-1.0, 1.0)),
+    "relu6": (
+        lambda z: np.clip(z, 0.0, 6.0),
+        lambda z: ((z > 0) & (z < 6)) * 1.0,
+        (0.0, 6.0),
+    ),
+    "hardtanh": (
+        lambda z: np.clip(z, -1.0, 1.0),
+        lambda z: (abs(z) < 1) * 1.0,
+        (-1.0, 1.0),
+    ),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2, ()),
     "sigmoid": (_expit, lambda z: _expit(z) * _expit(-z), ()),
     "softplus": (lambda z: np.logaddexp(0.0, z), _expit, ()),
     "elu": (_elu, _elu_slope, (0.0,)),
     "selu": (
-        lambda z: _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0))),
-        lambda z: _SELU_SCALE * np.where(z > 0, 1.0, _SELU_ALPHA * np.exp(np.minimum(z, 0))),
+        lambda z: (
+            _SELU_SCALE * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+        ),
+        lambda z: (
+            _SELU_SCALE * np.where(z > 0, 1.0, _SELU_ALPHA * np.exp(np.minimum(z, 0)))
+        ),
         (0.0,),
     ),
     "gelu": (lambda z: z * _ndtr(z), _gelu_slope, ()),
@@ -165,7 +178,7 @@ def _integral(f, std, kinks, reach):
         try:
             return sum(
                 quad(integrand, a, b, epsabs=1e-13, epsrel=1e-10, limit=400)[0]
-                for a, b in zip(edges, edges[1:], strict=False)
+                for a, b in pairwise(edges)
             )
         except IntegrationWarning:
             return float("nan")

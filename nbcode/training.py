@@ -42,7 +42,9 @@ class Runs:
 
         x, y = _data(x, y, self.weights[0].shape[2], self.weights[-1].shape[1])
         with torch.no_grad():
-            logits = _logits(x, self.weights, self.biases, _torch_activation(self.activation))
+            logits = _logits(
+                x, self.weights, self.biases, _torch_activation(self.activation)
+            )
         right = (logits.argmax(-1) == y) & torch.isfinite(logits).all(-1)
         return right.float().mean(-1).numpy()
 
@@ -95,7 +97,8 @@ def train(
         before = np.shape(weights[i - 1])[1] if i else np.shape(w)[2]
         if np.shape(w)[0] != runs or np.shape(w)[2] != before:
             raise ValueError(
-                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got {np.shape(w)}"
+                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
+                f"{np.shape(w)}: its fan_in is the layer before"
             )
     x, y = _data(x, y, np.shape(weights[0])[2], np.shape(weights[-1])[1])
     lr = _validate.array("learning_rate", learning_rate, "one number a run", ndim=(1,))
@@ -106,12 +109,19 @@ def train(
     steps = _validate.integer("steps", steps, "it is a number of gradient steps")
     phi = _torch_activation(activation)
     if batch_size is not None:
-        batch_size = _validate.integer("batch_size", batch_size, "samples a step, such as 64")
+        batch_size = _validate.integer(
+            "batch_size", batch_size, "samples a step, such as 64"
+        )
         if batch_size > len(x):
-            raise ValueError(f"batch_size must be at most {len(x)} samples, got {batch_size}")
+            raise ValueError(
+                f"batch_size must be at most {len(x)} samples, got {batch_size}"
+            )
         _validate.generator("rng", rng)
 
-    W = [torch.tensor(np.asarray(w), dtype=torch.float32, requires_grad=True) for w in weights]
+    W = [
+        torch.tensor(np.asarray(w), dtype=torch.float32, requires_grad=True)
+        for w in weights
+    ]
     b = [torch.zeros(runs, 1, w.shape[1], requires_grad=True) for w in W]
     rate = torch.tensor(lr, dtype=torch.float32)[:, None, None]
     losses, first_grad = np.empty((steps, runs)), None

@@ -53,11 +53,17 @@ def _gives_out(answer):
             if _judge.near(got, int(np.ceil(limit(g, "float16"))), 1e-9):
                 return False, f"{call} is {got}; start from the largest entry, √(2 log n)."
             if g < 1 and abs(float(got) - expected) <= 2:
-                return False, f"{call} is {got}, not {expected}: below *half* of 2^-24 is zero."
+                return (
+                    False,
+                    f"{call} is {got}, not {expected}: below *half* of 2^-24 is zero.",
+                )
             return False, f"{call} should be {expected}, yours is {got}."
     still = answer(0.0625, 256, False)
     if still != np.inf:
-        return False, f"at g = 1 exactly the signal never gives out: return inf, not {still}."
+        return (
+            False,
+            f"at g = 1 exactly the signal never gives out: return inf, not {still}.",
+        )
     return True, "overflow, underflow and the eye of the needle, all three."
 
 
@@ -76,9 +82,14 @@ def _weight_gradient(answer):
     if got.shape == (2, 3):
         return False, "that is its transpose: a weight is stored as (fan_out, fan_in)."
     if got.shape == expected.shape and np.allclose(got, expected / 4):
-        return False, "that is the mean over the batch; the loss here is a sum over samples."
+        return (
+            False,
+            "that is the mean over the batch; the loss here is a sum over samples.",
+        )
     complaint = _judge.array(got, expected, "the gradient")
-    return (False, complaint) if complaint else (True, "one outer product a sample, added up.")
+    return (
+        (False, complaint) if complaint else (True, "one outer product a sample, added up.")
+    )
 
 
 def _sparse(answer):
@@ -88,7 +99,7 @@ def _sparse(answer):
         "s² = p, so p·n = 1: one non-zero weight a unit on average.",
         {
             1 / 20: "that is 1/√n; the variance of such a weight is p itself, not p².",
-            2 / 400: "each sign has probability p/2, so a weight is non-zero with p, not p/2.",
+            2 / 400: "each sign has probability p/2: a weight is non-zero with p.",
         },
         "the variance of a weight is E[w²] = p·1; then ask for s√n = 1.",
     )
@@ -104,7 +115,10 @@ def _largest(answer):
     target = np.mean(np.abs(z).max(axis=1) / np.sqrt((z**2).mean(axis=1)))
     signed = np.mean(z.max(axis=1) / np.sqrt((z**2).mean(axis=1)))
     if _judge.near(got, target, 0.02):
-        return True, "about 3.8 at n = 4096, against √(2 log n) = 4.1: seven percent too high."
+        return (
+            True,
+            "about 3.8 at n = 4096, against √(2 log n) = 4.1: seven percent too high.",
+        )
     if _judge.near(got, signed, 0.02):
         return False, "a large negative entry overflows too: take the absolute value first."
     return False, f"at n = 4096 it should be about 3.8 on average, yours is {got:.2f}."
@@ -130,11 +144,11 @@ def _silence(answer):
         0.8663,
         "the rounded map keeps at most 1.33 of the mean square, and 1/√1.33 = 0.866.",
         {
-            1.0: "that is where the *exact* signal stops fading; rounding adds to it before.",
+            1.0: "there the *exact* signal stops fading; rounding adds to it before.",
             1.3325: "that is the largest ratio; the growth factor enters squared, as 1/g².",
             1.1543: "that is its square root; g is one over it.",
         },
-        "find the largest value of E[round(σz)²]/σ² over σ; noise lives if g² times it is ≥ 1.",
+        "find the largest E[round(σz)²]/σ² over σ; noise lives if g² times it is ≥ 1.",
         rtol=0.004,
     )
 

@@ -41,20 +41,35 @@ def _conv_fans(answer):
     complaint = _judge.function(answer, 'check.exercise("2.3", conv_fans)')
     if complaint:
         return False, complaint
-    for out, inputs, k, stride, groups in ((64, 32, 3, 1, 1), (64, 32, 3, 2, 1), (64, 32, 3, 1, 4)):
+    for out, inputs, k, stride, groups in (
+        (64, 32, 3, 1, 1),
+        (64, 32, 3, 2, 1),
+        (64, 32, 3, 1, 4),
+    ):
         fan_in, fan_out = (inputs // groups) * k**2, (out // groups) * k**2 / stride**2
         got = answer(out, inputs, k, stride, groups)
         call = f"conv_fans({out}, {inputs}, {k}, {stride}, {groups})"
         if np.shape(got) != (2,):
             return False, f"{call} should return two numbers, (fan_in, fan_out)."
         if not _judge.near(got[0], fan_in, 1e-9):
-            hint = "a unit sees one group only" if groups > 1 else "channels times kernel area"
+            hint = (
+                "a unit sees one group only" if groups > 1 else "channels times kernel area"
+            )
             return False, f"{call}: fan_in should be {fan_in}, yours is {got[0]}; {hint}."
         if not _judge.near(got[1], fan_out, 1e-9):
-            hint = "the stride skips positions along both axes" if stride > 1 else (
-                "an input reaches one group only" if groups > 1 else "channels times kernel area"
+            hint = (
+                "the stride skips positions along both axes"
+                if stride > 1
+                else (
+                    "an input reaches one group only"
+                    if groups > 1
+                    else "channels times kernel area"
+                )
             )
-            return False, f"{call}: fan_out should be {fan_out:g}, yours is {got[1]:g}; {hint}."
+            return (
+                False,
+                f"{call}: fan_out should be {fan_out:g}, yours is {got[1]:g}; {hint}.",
+            )
     return True, "kernel area, stride and groups, in both directions."
 
 
@@ -66,7 +81,9 @@ def _leaky(answer):
         {
             2 / 1.44 - 1: "that is a²; take the root.",
             np.sqrt(2 / 1.2 - 1): "the gain enters squared: 2/(1+a²) = 1.2².",
-            -np.sqrt(2 / 1.44 - 1): "true, and with a negative slope φ folds; take the positive.",
+            -np.sqrt(
+                2 / 1.44 - 1
+            ): "true, and with a negative slope φ folds; take the positive.",
         },
         "E[φ²] = (1 + a²)/2 for slope a, so gain² = 2/(1+a²).",
     )
@@ -79,7 +96,9 @@ def _dropout(answer):
         "dropout raises E[x²] by 1/0.8, so Var[w] = 2·0.8/512.",
         {
             np.sqrt(2 / 512): "that is without dropout: E[x²] after dropout is larger.",
-            np.sqrt(2.5 / 512): "the other way: the second moment grows by 1/0.8, so w shrinks.",
+            np.sqrt(
+                2.5 / 512
+            ): "the other way: the second moment grows by 1/0.8, so w shrinks.",
             np.sqrt(0.4 / 512): "0.2 is what is dropped; 0.8 is kept.",
             1.6 / 512: "that is the variance of a weight; its root is asked for.",
         },
@@ -93,9 +112,14 @@ def _width(answer):
         500 * (1.96 / np.log(10)) ** 2,
         "1.96·√(5·100/n) = log 10 gives n = 362.",
         {
-            500 * (1.96 / np.log10(10)) ** 2: "the formula has natural logarithms: log 10 = 2.30.",
-            125 * (1.96 / np.log(10)) ** 2: "5L/n belongs to log‖x‖², the mean square's own.",
-            500 * (1 / np.log(10)) ** 2: "95 % of a normal lie within 1.96 standard deviations.",
+            500
+            * (1.96 / np.log10(10))
+            ** 2: "the formula has natural logarithms: log 10 = 2.30.",
+            125
+            * (1.96 / np.log(10)) ** 2: "5L/n belongs to log‖x‖², the mean square's own.",
+            500
+            * (1 / np.log(10))
+            ** 2: "95 % of a normal lie within 1.96 standard deviations.",
         },
         "log of the mean square is normal with variance 5L/n; 95 % lie within ±1.96 std.",
         rtol=0.01,
@@ -109,10 +133,10 @@ def _transposed(answer):
         "32 channels times (4/2)² kernel positions that reach one output pixel.",
         {
             256: "that is what PyTorch computes: 16 output channels times 16.",
-            512: "not all 16 kernel positions reach an output pixel: stride 2 spreads them.",
+            512: "not all 16 kernel positions reach an output pixel at stride 2.",
             64: "the sum runs over input channels, of which there are 32.",
         },
-        "count the terms in the sum of one output pixel: input channels × positions that hit it.",
+        "count the terms of one output pixel: input channels × positions that hit it.",
         rtol=1e-6,
     )
 
@@ -131,7 +155,7 @@ def _stable_gelu(answer):
             1 / S: "that is the share that the weights keep, 1 − σ_b².",
             np.sqrt(S - 1): "divide: (1 − σ_b²)·S = 1, not S − σ_b² = 1.",
         },
-        "q = σ_w²·E[φ²] + σ_b²: at q = 1 the first part is 1 − σ_b². Take the slope of the map.",
+        "q = σ_w²·E[φ²] + σ_b²: at q = 1 the first part is 1 − σ_b². Take its slope.",
     )
 
 
