@@ -31,7 +31,7 @@ def build():
     )
     # MyST-NB counts 10,000 lines for each cell.
     cell = re.compile(r"\.ipynb:(\d+)(\d{4}):")
-    errors = re.sub(r"\x1b\[[\d;]*m", "", done.stderr).replace(f"{ROOT}/", "")
+    errors = re.sub(r"\x1b\[[\d;]*m", "", done.stderr).strip().replace(f"{ROOT}/", "")
     print(cell.sub(lambda m: f".ipynb, cell {m[1]}, line {int(m[2])}:", errors))
     return done.returncode == 0
 

@@ -1,4 +1,4 @@
-"""Runs every check in order and stops at the first that fails, saying what to do.
+"""Runs every check in order, and says at the end which failed and what to do about it.
 
 python tests/run.py            all of them, as `make test` does
 python tests/run.py lint site  those two alone
@@ -14,7 +14,7 @@ NBVAL = ["--nbval", "--nbval-current-env", "-n", "2", "--dist", "loadfile"]
 STEPS = {
     "lint": (
         "Ruff says what it would change: `.venv/bin/ruff check --fix .` and then "
-        "`.venv/bin/ruff format .` do most of it. A line of a notebook's rules ends in its "
+        "`.venv/bin/ruff format .` do most of it. What is said of a notebook ends in its "
         "own remedy; `make run` executes notebooks and fills in their numbers.",
         ["-m", "ruff", "check", "--quiet", "."],
         ["-m", "ruff", "format", "--quiet", "--diff", "."],
@@ -27,9 +27,10 @@ STEPS = {
         [*PYTEST, "tests"],
     ),
     "notebooks": (
-        "A cell gives another output than it stores. If the new one is right, `make run` "
-        "stores it; else mend the code that the cell calls. If it differs from machine to "
-        "machine, print fewer digits or assert instead.",
+        "A cell gives another output than it stores (nbval counts code cells from 0, and "
+        "prints the cell). If the new output is right, `make run` stores it; else mend the "
+        "code that the cell calls. If it differs from machine to machine, print fewer "
+        "digits or assert instead.",
         [*PYTEST, *NBVAL, "notebooks"],
     ),
     "site": (
@@ -51,16 +52,23 @@ STEPS = {
 }
 
 
-def main(chosen):
+def good(commands):
+    """Run all of them, also after one failed: whoever mends it wants to see everything."""
     root = Path(__file__).resolve().parent.parent
+    runs = [subprocess.run([sys.executable, *command], cwd=root) for command in commands]
+    return not any(run.returncode for run in runs)
+
+
+def main(chosen):
+    failed = []
     for name in chosen or STEPS:
-        remedy, *commands = STEPS[name]
         start = time.perf_counter()
         print(f"--- {name}", flush=True)
-        for command in commands:
-            if subprocess.run([sys.executable, *command], cwd=root).returncode:
-                sys.exit(f"\n{name} failed. {remedy}")
-        print(f"--- {name}: good, {time.perf_counter() - start:.0f} s", flush=True)
+        remedy, *commands = STEPS[name]
+        if not good(commands):
+            failed.append(f"{name} failed. {remedy}")
+        print(f"--- {name}: {time.perf_counter() - start:.0f} s", flush=True)
+    sys.exit("\n\n".join(["", *failed]) if failed else 0)
 
 
 if __name__ == "__main__":
