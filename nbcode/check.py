@@ -14,9 +14,9 @@ def predicted_measured(
     """Show *predicted · measured · why they differ* as a table, and assert the agreement.
 
     Args:
-        rows: (what, predicted, measured, why), one a line of the table. Text is Markdown;
-            write |a| as \\\\lvert a\\\\rvert in it, since a bar ends a cell.
-        rtol: largest |measured − predicted| / |predicted| that counts as agreement.
+        rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
+            without vertical bars, which would end a table's cell.
+        rtol: largest difference, relative to what was predicted, that counts as agreement.
         digits: significant digits to show. Show no more than another machine gets too.
 
     Raises:
@@ -164,7 +164,7 @@ def exercise(number: str, answer: object) -> None:
     >>> exercise("1.1", 24)
     1.1 right: 23.6 layers to the limit, so layer 24 is the first past it.
     >>> exercise("1.1", ...)
-    1.1 waits for your answer: replace the ... above and run the cell again.
+    1.1 waits for your answer: replace the ... and run it again.
     """
     from nbcode.exercises import CHECKS
 

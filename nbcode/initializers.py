@@ -1,7 +1,7 @@
 """Initial weights, from scratch in NumPy, in torch's layout.
 
 A dense weight has shape (fan_out, fan_in); a convolution's has
-(out_channels, in_channels, *kernel).
+(out_channels, in_channels, kernel...).
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight: channels times kernel area.
 
     Args:
-        shape: (fan_out, fan_in) of a dense layer, or (out_channels, in_channels, *kernel)
+        shape: (fan_out, fan_in) of a dense layer, or (out_channels, in_channels, kernel...)
             of a convolution.
 
     Returns:

@@ -140,7 +140,7 @@ def backward(
     for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
         if np.shape(z)[-1] != W.shape[0]:
             raise ValueError(
-                f"zs[{i}] must have the {W.shape[0]} rows of weights[{i}] as units, got shape "
+                f"zs[{i}] must have {W.shape[0]} units, as weights[{i}] does, got shape "
                 f"{np.shape(z)}: pass the zs of these weights"
             )
     if delta.shape != np.shape(zs[-1]):
