@@ -23,7 +23,7 @@ book: $(SITE)
 	@echo "The book is built. Open $(SITE) in a browser."
 
 $(SITE): .venv/book $(SOURCES)
-	$(BIN)/jupyter-book build --quiet .
+	$(BIN)/jupyter-book build --quiet --all . # all pages: each holds the menu and links the styles
 	@touch $@
 
 test: .venv/test
