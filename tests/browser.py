@@ -185,12 +185,17 @@ def test_first_tab_skips_to_the_text(page, site):
     assert urlsplit(page.url).fragment == "main-content"
 
 
-def test_print_shows_the_text_alone(page, site):
+def test_print_is_dark_on_white_and_the_text_alone(page, site):
+    page.emulate_media(color_scheme="dark")
     open_page(page, f"{site}/{CHAPTERS[0]}")
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("main h1").first).to_be_visible()
     for part in ("#pst-primary-sidebar", ".bd-header-article", 'article a[href*="colab"]'):
         expect(page.locator(part).first).to_be_hidden()
+    check_figures(page, "light")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
 def test_from_a_folder_on_disk(page):
