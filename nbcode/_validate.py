@@ -1,5 +1,6 @@
 """Answers to bad input: the argument's name, its value, and the remedy."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 
 def number(name, value, remedy, *, above=None, at_least=None):
     """Return ``value`` as a float if it is a finite real number in range."""
-    ok = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(value)
+    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if not ok or (above is not None and value <= above):
         raise ValueError(_sentence(name, value, "a finite number", above, at_least, remedy))
     if at_least is not None and value < at_least:
@@ -22,22 +23,44 @@ def integer(name, value, remedy, *, at_least=1):
     return int(value)
 
 
-def array(name, value, remedy, *, ndim=None):
-    """Return ``value`` as a NumPy array if it holds finite real numbers."""
+def array(name, value, remedy, *, ndim=None, finite=True):
+    """Return ``value`` as a NumPy array of real numbers, by default finite ones."""
     try:
         out = np.asarray(value)
-        ok = out.dtype.kind in "fiu" and out.size > 0 and bool(np.all(np.isfinite(out)))
-    except (TypeError, ValueError):
+        ok = out.dtype.kind in "fiu" and out.size > 0
+        ok = ok and (not finite or bool(np.all(np.isfinite(out))))
+    except (TypeError, ValueError, RuntimeError):  # the last by a tensor that needs grad
         ok = False
     if not ok:
+        kind = "finite numbers" if finite else "numbers"
         raise ValueError(
-            f"{name} must be a non-empty array of finite numbers, got {_short(value)}: "
-            f"{remedy}"
+            f"{name} must be a non-empty array of {kind}, got {_short(value)}: {remedy}"
         )
     if ndim is not None and out.ndim not in ndim:
         dims = " or ".join(str(d) for d in ndim)
         raise ValueError(f"{name} must have {dims} axes, got shape {out.shape}: {remedy}")
     return out
+
+
+def arrays(name, value, remedy):
+    """Return ``value`` as a list if it lists at least one thing."""
+    try:
+        out = list(value)
+    except TypeError:
+        out = []
+    if not out:
+        raise ValueError(
+            f"{name} must list an array or more, got {_short(value)}: {remedy}"
+        )
+    return out
+
+
+def ndim(value):
+    """The number of axes of ``value``; -1 where rows differ in length."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return -1
 
 
 def choice(name, value, options):
@@ -64,5 +87,5 @@ def _sentence(name, value, kind, above, at_least, remedy):
 
 
 def _short(value):
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -33,10 +33,19 @@ def predicted_measured(
     )
     digits = _validate.integer("digits", digits, "it is a number of digits, such as 3")
     lines = ["| | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
+    form = "list (what, predicted, measured, why), one a line"
+    if not isinstance(rows, Iterable):
+        raise ValueError(f"rows must be a list, got {rows!r}: {form}")
     for row in rows:
         if not isinstance(row, tuple | list) or len(row) != 4:
-            raise ValueError(f"rows must be (what, predicted, measured, why), got {row!r}")
+            raise ValueError(f"a row of rows must have four parts, got {row!r}: {form}")
         what, predicted, measured, why = row
+        for name, text in (("what", what), ("why", why)):
+            if "|" in str(text) or "\n" in str(text):
+                raise ValueError(
+                    f"{name} must be one cell of a table, got {text!r}: write |a| as "
+                    "\\lvert a\\rvert, on one line"
+                )
         for name, value in (("predicted", predicted), ("measured", measured)):
             _validate.number(
                 f"{name} of row {what!r}", value, "compute it before the table"
@@ -50,7 +59,7 @@ def predicted_measured(
             f"| {what} | {_show(predicted, digits)} | {_show(measured, digits)} | {why} |"
         )
     if len(lines) == 2:
-        raise ValueError("rows must hold at least one row, got none")
+        raise ValueError(f"rows must hold at least one row, got {rows!r}: {form}")
     display(Markdown("\n".join(lines)))
 
 
@@ -65,7 +74,7 @@ def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) ->
 
     Raises:
         AssertionError: if shapes differ, an entry is nan, or the difference exceeds atol.
-        ValueError: if atol is not a positive number.
+        ValueError: if atol is not a positive number, or a result not numeric.
 
     >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
     two sums: agree to 1e-12
@@ -73,10 +82,11 @@ def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) ->
     atol = _validate.number(
         "atol", atol, "it is an absolute difference, say 1e-12", above=0
     )
-    mine, reference = _plain(mine), _plain(reference)
+    mine, reference = _plain("mine", mine), _plain("reference", reference)
     if mine.shape != reference.shape:
         raise AssertionError(f"{name}: shapes differ, {mine.shape} and {reference.shape}")
-    largest = float(np.max(np.abs(mine - reference), initial=0.0))
+    with np.errstate(invalid="ignore"):  # inf − inf, which is nan, and no agreement
+        largest = float(np.max(np.abs(mine - reference), initial=0.0))
     if not largest <= atol:
         raise AssertionError(
             f"{name}: largest difference {largest:.3g}, more than {atol:g}"
@@ -168,7 +178,7 @@ def exercise(number: str, answer: object) -> None:
     """
     from nbcode.exercises import CHECKS
 
-    if number not in CHECKS:
+    if not isinstance(number, str) or number not in CHECKS:
         raise ValueError(
             f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}"
         )
@@ -203,7 +213,13 @@ def _show(value, digits):
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def _plain(value):
+def _plain(name, value):
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    return np.asarray(value, dtype=np.float64)
+        value = value.detach().cpu().double().numpy()  # NumPy has no bfloat16
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must hold real numbers, got {_validate._short(value)}: pass an array, "
+            "a number or a tensor"
+        ) from None

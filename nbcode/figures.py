@@ -103,11 +103,14 @@ def subplots(
 def close(fig: "matplotlib.figure.Figure") -> None:
     """Forget a figure without showing it.
 
+    Raises:
+        ValueError: if fig is not a matplotlib figure.
+
     >>> close(subplots()[0])
     """
     import matplotlib.pyplot as plt
 
-    plt.close(fig)
+    plt.close(_figure(fig))
 
 
 def to_svg(fig: "matplotlib.figure.Figure") -> str:
@@ -130,15 +133,10 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
     from io import StringIO
 
     import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
 
-    if not isinstance(fig, Figure):
-        raise ValueError(
-            f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]"
-        )
     out = StringIO()
     with plt.rc_context(_style()):
-        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        _figure(fig).savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
@@ -182,19 +180,32 @@ def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0
         dy: shift in points, where two ends meet.
 
     Raises:
-        ValueError: if the axes hold no line.
+        ValueError: if the axes hold no line, or the line no finite point.
 
     >>> fig, ax = subplots()
     >>> _ = ax.plot([1, 2, 3])
     >>> end_label(ax, "rising")
     >>> close(fig)
     """
+    ax = _axes(ax)
+    dy = _validate.number("dy", dy, "it is a shift in points, such as 6")
     if line is None:
         if not ax.lines:
-            raise ValueError("ax must hold a line to label: call ax.plot first")
+            raise ValueError(
+                f"ax must hold a line to label, got {ax!r}: call ax.plot first"
+            )
         line = ax.lines[-1]
+    if not hasattr(line, "get_data"):
+        raise ValueError(
+            f"line must be a Line2D, got {line!r}: ax.plot returns a list of them"
+        )
     x, y = (np.asarray(v, dtype=float) for v in line.get_data())
-    last = np.flatnonzero(np.isfinite(y))[-1]
+    finite = np.flatnonzero(np.isfinite(y))
+    if not finite.size:
+        raise ValueError(
+            f"line must have a finite point to end at, got y = {y}: plot it first"
+        )
+    last = finite[-1]
     ax.annotate(
         text,
         (x[last], y[last]),
@@ -224,11 +235,30 @@ def band(ax: "matplotlib.axes.Axes", x: np.ndarray, runs: np.ndarray, **kwargs) 
     [2.0, 3.0]
     >>> close(fig)
     """
-    x, runs = np.asarray(x), np.asarray(runs, dtype=float)
-    if runs.ndim != 2 or runs.shape[1:] != x.shape:
+    ax, x = _axes(ax), _validate.array("x", x, "it has one value a point", ndim=(1,))
+    runs = _validate.array("runs", runs, "it has one row a run", ndim=(2,), finite=False)
+    if runs.shape[1:] != x.shape:
         raise ValueError(
-            f"runs must have shape (runs, {x.size}), one row a run, got {runs.shape}"
+            f"runs must have shape (runs, {x.size}), got {runs.shape}: it has one row a run"
         )
     low, middle, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
     (line,) = ax.plot(x, middle, **kwargs)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def _figure(fig):
+    from matplotlib.figure import Figure
+
+    if not isinstance(fig, Figure):
+        raise ValueError(
+            f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]"
+        )
+    return fig
+
+
+def _axes(ax):
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax must be matplotlib axes, got {ax!r}: pass subplots()[1]")
+    return ax

@@ -30,10 +30,11 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     >>> fans((64, 16, 3, 3))
     (144, 576)
     """
-    if np.ndim(shape) != 1 or len(shape) < 2:
+    if _validate.ndim(shape) != 1 or len(shape) < 2:
         raise ValueError(
-            f"shape must have at least two axes, (fan_out, fan_in), got {shape!r}: a bias "
-            "or a norm's scale has no fans; set it by hand"
+            "shape must have at least two axes, (fan_out, fan_in), got "
+            f"{_validate._short(shape)}: a bias or a norm's scale has no fans; "
+            "set it by hand"
         )
     out, inputs, *kernel = (
         _validate.integer("shape", n, "every axis of a weight has entries") for n in shape

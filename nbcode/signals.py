@@ -22,12 +22,7 @@ def rms(a: np.ndarray) -> float:
     >>> rms([3.0, -3.0, 3.0])
     3.0
     """
-    a = np.asarray(a)
-    if a.size == 0 or a.dtype.kind not in "fiu":
-        raise ValueError(
-            f"a must be a non-empty numeric array, got {_validate._short(a)}: "
-            "convert a torch tensor with .detach().numpy()"
-        )
+    a = _validate.array("a", a, "convert a tensor with .detach().numpy()", finite=False)
     largest = np.max(np.abs(a))
     if not np.isfinite(largest) or largest == 0:
         return float(largest)
@@ -57,13 +52,13 @@ def random_weights(
     [(8, 4), (2, 8)]
     """
     _validate.generator("rng", rng)
-    if np.ndim(widths) != 1 or len(widths) < 2:
+    if _validate.ndim(widths) != 1 or len(widths) < 2:
         raise ValueError(
             f"widths must list the input and at least one layer, got {widths!r}: "
             "[64, 64], say"
         )
     widths = [_validate.integer("widths", w, "every layer has units") for w in widths]
-    stds = [std] * (len(widths) - 1) if np.ndim(std) == 0 else list(std)
+    stds = [std] * (len(widths) - 1) if _validate.ndim(std) == 0 else list(std)
     if len(stds) != len(widths) - 1:
         raise ValueError(
             f"std must be one number or {len(widths) - 1}, one a layer, got {len(stds)}"
@@ -95,7 +90,7 @@ def forward(
     ([-1.0, -1.0], 2, 3)
     """
     x = _validate.array("x", x, "pass one sample (n,) or a batch (batch, n)", ndim=(1, 2))
-    _check_shapes(weights, x.shape[-1])
+    weights = _matrices(weights, x.shape[-1])
     phi = theory.activation(activation)
     zs, xs = [], [x]
     for W in weights:
@@ -130,23 +125,28 @@ def backward(
     >>> [d.tolist() for d in backward(np.ones(2), [np.eye(2), 3 * np.eye(2)], zs)]
     [[3.0, 3.0], [1.0, 1.0]]
     """
-    if len(zs) != len(weights) or not len(zs):
+    weights, remedy = _matrices(weights), "pass the first list that forward() returned"
+    zs = [
+        _validate.array(f"zs[{i}]", z, remedy, finite=False)
+        for i, z in enumerate(_validate.arrays("zs", zs, remedy))
+    ]
+    if len(zs) != len(weights):
         raise ValueError(
             f"zs must hold one array a layer, got {len(zs)} for {len(weights)} weights: "
-            "pass the first list that forward() returned"
+            f"{remedy}"
         )
     delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
-    _check_shapes(weights, weights[0].shape[-1])
-    for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
-        if np.shape(z)[-1] != W.shape[0]:
-            raise ValueError(
-                f"zs[{i}] must have {W.shape[0]} units, as weights[{i}] does, got shape "
-                f"{np.shape(z)}: pass the zs of these weights"
-            )
-    if delta.shape != np.shape(zs[-1]):
+    if delta.shape != zs[-1].shape:
         raise ValueError(
-            f"delta must have the shape of zs[-1], {np.shape(zs[-1])}, got {delta.shape}"
+            f"delta must have the shape of zs[-1], {zs[-1].shape}, got {delta.shape}"
         )
+    for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
+        shape = (*delta.shape[:-1], W.shape[0])
+        if z.shape != shape:
+            raise ValueError(
+                f"zs[{i}] must have shape {shape}, as weights[{i}] and delta do, got shape "
+                f"{z.shape}: pass the zs of these weights"
+            )
     slope = theory.derivative(activation)
     deltas = [delta]
     for W, z in zip(reversed(weights[1:]), reversed(zs[:-1]), strict=True):
@@ -205,13 +205,15 @@ def breaking_layer(
     return max_depth, "alive"
 
 
-def _check_shapes(weights, width):
-    if not len(weights):
-        raise ValueError("weights must hold at least one matrix, got an empty list")
-    for i, W in enumerate(weights):
-        if np.ndim(W) != 2 or W.shape[1] != width:
+def _matrices(weights, width=None):
+    remedy = "a weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
+    out = []
+    for i, W in enumerate(_validate.arrays("weights", weights, remedy)):
+        W = _validate.array(f"weights[{i}]", W, remedy, ndim=(2,), finite=False)
+        if width not in (None, W.shape[1]):
             raise ValueError(
-                f"weights[{i}] must have shape (fan_out, {width}), got {np.shape(W)}: a "
-                "weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
+                f"weights[{i}] must have shape (fan_out, {width}), got {W.shape}: {remedy}"
             )
         width = W.shape[0]
+        out.append(W)
+    return out

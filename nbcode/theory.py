@@ -152,7 +152,11 @@ def expectation(f: Callable, q: float = 1.0, kinks: tuple[float, ...] = (0.0,)) 
     >>> round(expectation(lambda z: z**2, q=3.0), 9)
     3.0
     """
+    if not callable(f):
+        raise ValueError(f"f must be a function of z, got {f!r}: pass lambda z: z**2, say")
     q = _validate.number("q", q, "q is the variance of z, such as 1.0", above=0)
+    remedy = "list the values of z where f bends, such as (0.0,)"
+    kinks = [_validate.number("kinks", k, remedy) for k in np.ravel(kinks)]
     value, wider = (_integral(f, np.sqrt(q), kinks, reach) for reach in (19.0, 37.0))
     if not np.isfinite(wider) or abs(wider - value) > 1e-7 * max(abs(wider), 1e-300):
         raise ValueError(
@@ -368,7 +372,7 @@ def log_norm_variance(activation: Activation, depth: int, width: int) -> float:
     width = _validate.integer("width", width, "it is the number of units, such as 64")
     phi = _named(activation)
     fourth = expectation(lambda z: phi(z) ** 4, 1.0, _kinks(activation))
-    return float((fourth / second_moment(activation) ** 2 - 1) * depth / width)
+    return float((fourth * gain(activation) ** 4 - 1) * depth / width)
 
 
 def _named(name):
@@ -382,10 +386,22 @@ def _kinks(name):
 def _call(f, z):
     """f(z) for a NumPy function, or for a torch one, which wants and returns tensors."""
     try:
-        return np.asarray(f(z), dtype=float)
+        out = np.asarray(f(z), dtype=float)
     except (TypeError, AttributeError):
         import torch
 
-        with torch.no_grad():
-            out = f(torch.as_tensor(np.asarray(z, dtype=float)))
-        return np.asarray(out, dtype=float)
+        try:
+            with torch.no_grad():
+                out = f(torch.as_tensor(np.asarray(z, dtype=float)))
+            out = np.asarray(out, dtype=float)
+        except Exception as error:
+            raise ValueError(
+                f"activation must take an array or a tensor, got {f!r}, which raises "
+                f"{type(error).__name__}: use np.tanh instead of math.tanh, say"
+            ) from error
+    if out.shape != np.shape(z):
+        raise ValueError(
+            f"activation must keep the shape {np.shape(z)} of its argument, got {f!r}, "
+            f"which returns {out.shape}: it acts on each entry alone"
+        )
+    return out

@@ -87,20 +87,20 @@ def train(
     """
     import torch
 
-    if not len(weights) or any(np.ndim(w) != 3 for w in weights):
-        raise ValueError(
-            "weights must be a list of arrays of shape (runs, fan_out, fan_in), got "
-            f"{[np.shape(w) for w in weights]}: stack the runs along a first axis"
-        )
-    runs = np.shape(weights[0])[0]
+    remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
+    weights = [
+        _validate.array(f"weights[{i}]", w, remedy, ndim=(3,), finite=False)
+        for i, w in enumerate(_validate.arrays("weights", weights, remedy))
+    ]
+    runs = len(weights[0])
     for i, w in enumerate(weights):
-        before = np.shape(weights[i - 1])[1] if i else np.shape(w)[2]
-        if np.shape(w)[0] != runs or np.shape(w)[2] != before:
+        before = weights[i - 1].shape[1] if i else w.shape[2]
+        if w.shape[0] != runs or w.shape[2] != before:
             raise ValueError(
                 f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
-                f"{np.shape(w)}: its fan_in is the layer before"
+                f"{w.shape}: its fan_in is the layer before"
             )
-    x, y = _data(x, y, np.shape(weights[0])[2], np.shape(weights[-1])[1])
+    x, y = _data(x, y, weights[0].shape[2], weights[-1].shape[1])
     lr = _validate.array("learning_rate", learning_rate, "one number a run", ndim=(1,))
     if lr.shape != (runs,) or (lr < 0).any():
         raise ValueError(
@@ -118,10 +118,7 @@ def train(
             )
         _validate.generator("rng", rng)
 
-    W = [
-        torch.tensor(np.asarray(w), dtype=torch.float32, requires_grad=True)
-        for w in weights
-    ]
+    W = [torch.tensor(w, dtype=torch.float32, requires_grad=True) for w in weights]
     b = [torch.zeros(runs, 1, w.shape[1], requires_grad=True) for w in W]
     rate = torch.tensor(lr, dtype=torch.float32)[:, None, None]
     losses, first_grad = np.empty((steps, runs)), None
