@@ -1,0 +1,72 @@
+"""Importing nbcode is quick: what is heavy is loaded by the functions that need it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "IPython")
+PROGRAM = """
+import importlib, json, pkgutil, sys
+import nbcode
+found = [m.name for m in pkgutil.walk_packages(nbcode.__path__, "nbcode.")]
+for name in found:
+    importlib.import_module(name)
+print(json.dumps([found, sorted(sys.modules)]))
+"""
+
+
+def fresh(program):
+    """What a fresh interpreter prints, warnings being errors."""
+    command = [sys.executable, "-W", "error", "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.fixture(scope="module")
+def imported():
+    return fresh(PROGRAM)
+
+
+def test_all_modules_are_found(imported):
+    modules, _ = imported
+    named = {
+        "initializers",
+        "theory",
+        "signals",
+        "training",
+        "datasets",
+        "figures",
+        "check",
+    }
+    assert {f"nbcode.{name}" for name in named} <= set(modules)
+    assert "nbcode.exercises.ch01" in modules
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_importing_every_module_does_not_import(imported, package):
+    _, loaded = imported
+    assert not [name for name in loaded if name.split(".")[0] == package]
+
+
+def test_numpy_alone_is_enough_for_weights_and_signals():
+    """Initializers and named activations of a book page need nothing but NumPy."""
+    loaded = fresh(
+        "import json, sys, numpy as np\n"
+        "from nbcode import initializers, signals\n"
+        "w = [initializers.variance_scaling((4, 4), rng=np.random.default_rng(0))]\n"
+        "zs, xs = signals.forward(np.ones(4), w, 'tanh')\n"
+        "signals.rms(signals.backward(zs[0], w, zs, 'tanh')[0])\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    assert not [name for name in loaded if name.split(".")[0] in HEAVY]
+
+
+def test_the_version_is_that_of_the_installed_package():
+    from importlib.metadata import version
+
+    import nbcode
+
+    assert nbcode.__version__ == version("nbcode")
