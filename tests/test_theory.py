@@ -118,16 +118,19 @@ def test_gains_that_are_known_by_heart():
 
 
 @given(a=st.floats(-1.5, 1.5))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, derandomize=True, max_examples=30)
 def test_gain_of_a_leaky_relu_of_any_slope(a):
     gain = theory.gain(lambda z: np.where(z > 0, z, a * z))
     assert gain == pytest.approx(np.sqrt(2 / (1 + a**2)), rel=1e-9)
 
 
 @given(k=st.floats(-3.5, 3.5), q=st.floats(0.05, 20))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=40)
 def test_a_kink_or_jump_may_stand_anywhere(k, q):
-    """E[(z−c)²] = q + c² for |z−c|; ReLU and a step by the moments above c = k√q."""
+    """E[(z−c)²] = q + c² for |z−c|; ReLU and a step by the moments above c = k√q.
+
+    A jump is named: one that is not can hide between two nodes of the quadrature.
+    """
     place = k * np.sqrt(q)
     fold = theory.second_moment(lambda z: np.abs(z - place), q)
     assert fold == pytest.approx(q + place**2, rel=1e-9)
@@ -135,7 +138,7 @@ def test_a_kink_or_jump_may_stand_anywhere(k, q):
     shifted = theory.second_moment(lambda z: np.maximum(z - place, 0), q)
     expected = q * (above[2] - 2 * k * above[1] + k * k * above[0])
     assert shifted == pytest.approx(expected, rel=1e-7, abs=1e-11)
-    step = theory.expectation(lambda z: (z > place) * 1.0, q)
+    step = theory.expectation(lambda z: (z > place) * 1.0, q, (place,))
     assert step == pytest.approx(ndtr(-k), rel=1e-7, abs=1e-11)
 
 
@@ -321,7 +324,7 @@ def test_slope_second_moments_in_closed_form():
     sigma_b=st.floats(0, 5),
     name=st.sampled_from(["linear", "relu", "leaky_relu", "hardtanh"]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=40)
 def test_second_moment_map_is_weights_times_activation_plus_bias(q, sigma_w, sigma_b, name):
     expected = sigma_w**2 * CLOSED[name](q) + sigma_b**2
     mapped = theory.second_moment_map(q, name, sigma_w, sigma_b)
