@@ -1,0 +1,288 @@
+"""Every exercise knows its solution, and each usual wrong turn by its own sentence."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import erf
+from scipy.stats import norm
+
+from nbcode import check
+from nbcode.exercises import CHECKS, _judge
+
+
+def gives_out(std, width, relu, start=None):
+    g = std * np.sqrt(width / 2 if relu else width)
+    if g == 1:
+        return np.inf
+    limit = 65504 if g > 1 else 2**-25
+    return np.ceil(np.log(limit / (start or np.sqrt(2 * np.log(width)))) / np.log(g))
+
+
+def largest_over_rms(n, rng):
+    z = rng.normal(size=n)
+    return np.abs(z).max() / np.sqrt(np.mean(z**2))
+
+
+def conv_fans(out, inputs, k, stride, groups):
+    return inputs // groups * k**2, out // groups * k**2 / stride**2
+
+
+def rounding_keeps():
+    """The largest E[round(σz)²]/σ²: sums of probabilities, on a fine grid of σ."""
+    sigma, k = np.linspace(0.2, 1.5, 5001), np.arange(1, 30)[:, None]
+    probability = norm.cdf((k + 0.5) / sigma) - norm.cdf((k - 0.5) / sigma)
+    return np.max((2 * k**2 * probability).sum(axis=0) / sigma**2)
+
+
+def gelu_slope():
+    """S = d log E[φ(√q z)²] / d log q at q = 1, which is E[z φ φ'] / E[φ²]."""
+    z = np.linspace(-12, 12, 24001)
+    density, cdf = np.exp(-z * z / 2) / np.sqrt(2 * np.pi), (1 + erf(z / 2**0.5)) / 2
+    phi, slope = z * cdf, cdf + z * density
+    return np.sum(z * phi * slope * density) / np.sum(phi**2 * density)
+
+
+SOLUTIONS = {
+    "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
+    "1.2": np.sqrt(2 / 300) * np.sqrt(3),
+    "1.3": gives_out,
+    "1.4": lambda delta, x: delta.T @ x,
+    "1.5": 1 / 400,
+    "1.6": largest_over_rms,
+    "1.7": 3,
+    "1.8": 1 / np.sqrt(rounding_keeps()),
+    "2.1": 0.01 * (4 + 3**2),
+    "2.2": 1 / np.sqrt(3 / 2),
+    "2.3": conv_fans,
+    "2.4": np.sqrt(2 / 1.2**2 - 1),
+    "2.5": np.sqrt(2 * 0.8 / 512),
+    "2.6": 5 * 100 * (1.96 / np.log(10)) ** 2,
+    "2.7": 32 * (4 / 2) ** 2,
+    "2.8": np.sqrt(1 - 1 / gelu_slope()),
+}
+FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
+NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
+
+# (exercise, what a reader does instead, words of the sentence that tells them)
+WRONG_TURNS = [
+    ("1.1", 23, "round up"),
+    ("1.1", np.log(65504) / np.log(1.6), "layers are whole"),
+    ("1.1", np.ceil(np.log(65504) / np.log(0.05 * 1024)), "not s times n"),
+    ("1.2", np.sqrt(3 / 300), "ReLU halves"),
+    ("1.2", np.sqrt(2 / 300), "standard deviation"),
+    ("1.2", np.sqrt(1 / 300), "linear network"),
+    ("1.3", lambda *a: gives_out(*a, start=1.0), "largest entry"),
+    ("1.3", lambda std, width, relu: gives_out(std, width, False), "should be"),
+    ("1.3", lambda *a: min(gives_out(*a), 1000), "return inf"),
+    ("1.3", lambda *a: "soon", "should be"),
+    ("1.4", lambda delta, x: x.T @ delta, "transpose"),
+    ("1.4", lambda delta, x: delta.T @ x / len(x), "mean over the batch"),
+    ("1.4", lambda delta, x: 2 * delta.T @ x, "off by"),
+    ("1.4", lambda delta, x: delta[:, :, None] * x[:, None], "should have shape (3, 2)"),
+    ("1.5", 1 / np.sqrt(400), "not p²"),
+    ("1.5", 2 / 400, "probability p/2"),
+    ("1.6", lambda n, rng: (z := rng.normal(size=n)).max() / z.std(), "absolute value"),
+    ("1.6", lambda n, rng: np.sqrt(2 * np.log(n)), "about 3.8"),
+    ("1.7", 1, "z¹ = 0"),
+    ("1.7", 2, "z² = 0"),
+    ("1.7", 0, "counted 1, 2, 3"),
+    ("1.8", 1.0, "*exact* signal"),
+    ("1.8", rounding_keeps(), "largest ratio"),
+    ("1.8", np.sqrt(rounding_keeps()), "one over it"),
+    ("2.1", 0.01 * 4, "use E[x²]"),
+    ("2.1", 0.01 * 3**2, "leaves out the variance"),
+    ("2.1", 0.01 * (4 + 1), "not the mean"),
+    ("2.1", 0.01 * (4 + 3), "3² = 9"),
+    ("2.2", 2 / 3, "gain squared"),
+    ("2.2", 3 / 2, "one over its root"),
+    ("2.2", np.sqrt(1 / 3), "half of E[z⁴]"),
+    ("2.2", np.sqrt(3 / 2), "larger second moment"),
+    ("2.2", np.sqrt(2), "ReLU's own"),
+    ("2.3", lambda out, inputs, k, stride, groups: inputs * k**2, "two numbers"),
+    ("2.3", lambda out, inputs, k, s, g: (out * k**2, inputs * k**2), "fan_in should be"),
+    ("2.3", lambda out, inputs, k, s, g: conv_fans(out, inputs, k, 1, g), "stride"),
+    ("2.3", lambda out, inputs, k, s, g: conv_fans(out, inputs, k, s**0.5, g), "both axes"),
+    ("2.3", lambda out, inputs, k, s, g: conv_fans(out, inputs, k, s, 1), "one group only"),
+    (
+        "2.3",
+        lambda out, inputs, k, s, g: (inputs // g * k**2, out * k**2 / s**2),
+        "an input reaches one group",
+    ),
+    ("2.4", 2 / 1.44 - 1, "take the root"),
+    ("2.4", np.sqrt(2 / 1.2 - 1), "enters squared"),
+    ("2.4", -np.sqrt(2 / 1.44 - 1), "take the positive"),
+    ("2.5", np.sqrt(2 / 512), "without dropout"),
+    ("2.5", np.sqrt(2 / 0.8 / 512), "the other way"),
+    ("2.5", np.sqrt(2 * 0.2 / 512), "0.8 is kept"),
+    ("2.5", 2 * 0.8 / 512, "root is asked for"),
+    ("2.6", 500 * 1.96**2, "natural logarithms"),
+    ("2.6", 500 * (1.96 / (2 * np.log(10))) ** 2, "the mean square's own"),
+    ("2.6", 500 / np.log(10) ** 2, "1.96 standard deviations"),
+    ("2.7", 16 * 4**2, "PyTorch computes"),
+    ("2.7", 32 * 4**2, "at stride 2"),
+    ("2.7", 16 * 2**2, "of which there are 32"),
+    ("2.8", 1 - 1 / gelu_slope(), "take the root"),
+    ("2.8", 1 / gelu_slope(), "weights keep"),
+    ("2.8", np.sqrt(gelu_slope() - 1), "divide"),
+]
+
+
+def told(capsys, number, answer):
+    """What check.exercise prints: one line, which names the exercise."""
+    check.exercise(number, answer)
+    out, err = capsys.readouterr()
+    assert not err and out.count("\n") == 1 and out.startswith(f"{number} ")
+    return out.removeprefix(f"{number} ").rstrip("\n")
+
+
+def test_every_exercise_has_its_solution_here():
+    assert set(SOLUTIONS) == set(CHECKS), "add the new exercise's solution to SOLUTIONS"
+
+
+@pytest.mark.parametrize("number", sorted(SOLUTIONS))
+def test_the_solution_is_right(capsys, number):
+    assert told(capsys, number, SOLUTIONS[number]).startswith("right: ")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_may_come_in_any_form(capsys, number):
+    value = float(SOLUTIONS[number])
+    forms = [np.float64(value), np.float32(value), np.array(value), torch.tensor(value)]
+    if value == int(value):
+        forms += [int(value), np.int64(value)]
+    assert all(told(capsys, number, form).startswith("right: ") for form in forms)
+
+
+@pytest.mark.parametrize(("number", "answer", "words"), WRONG_TURNS)
+def test_a_wrong_turn_is_told_which_one_it_is(capsys, number, answer, words):
+    sentence = told(capsys, number, answer)
+    assert sentence.startswith("not yet: ")
+    assert words in sentence
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """The wrong turns that a judge of a number lists, as it hands them over."""
+    seen = {}
+
+    def record(answer, target, praise, wrong_turns, otherwise, rtol=0.01):
+        seen.update(target=target, praise=praise, wrong=wrong_turns, otherwise=otherwise)
+        return True, ""
+
+    def listed(number):
+        with monkeypatch.context() as patch:
+            patch.setattr(_judge, "number", record)
+            CHECKS[number](0.0)
+        return dict(seen)
+
+    return listed
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_listed_wrong_turn_is_hidden_by_another_or_by_the_solution(
+    capsys, turns, number
+):
+    listed = turns(number)
+    for value, why in listed["wrong"].items():
+        assert told(capsys, number, value) == f"not yet: {why}"
+    assert len(set(listed["wrong"].values())) == len(listed["wrong"])
+
+
+@pytest.mark.parametrize("number", sorted(set(NUMBERS) - {"1.1", "1.2"}))
+def test_every_listed_wrong_turn_is_one_that_somebody_takes(capsys, turns, number):
+    """Each sentence is met in WRONG_TURNS, where its value is derived again."""
+    met = {told(capsys, n, answer) for n, answer, _ in WRONG_TURNS if n == number}
+    assert {f"not yet: {why}" for why in turns(number)["wrong"].values()} <= met
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_any_other_number_gets_a_hint(capsys, turns, number):
+    listed = turns(number)
+    for value in (-12345.678, 1e30, np.nan, np.inf, -np.inf):
+        assert told(capsys, number, value) == f"not yet: {listed['otherwise']}"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("answer", ["much", [1, 2], np.ones(3), object(), len, 1j])
+def test_what_is_no_number_is_told_so(capsys, number, answer):
+    sentence = told(capsys, number, answer)
+    assert sentence.startswith("not yet: a single number is asked for")
+    assert type(answer).__name__ in sentence
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+def test_a_value_instead_of_a_function_is_told_so(capsys, number):
+    for answer in (3.0, "f", np.ones(2)):
+        sentence = told(capsys, number, answer)
+        assert sentence.startswith("not yet: pass the function itself")
+        assert f'check.exercise("{number}", ' in sentence
+
+
+def test_every_sentence_is_one(turns):
+    for number in NUMBERS:
+        listed = turns(number)
+        for text in [listed["praise"], listed["otherwise"], *listed["wrong"].values()]:
+            assert len(text.split()) >= 3 and text.endswith(".") and "\n" not in text
+
+
+@pytest.mark.parametrize("number", sorted(SOLUTIONS))
+def test_no_answer_yet(capsys, number):
+    def stub(a, b, c=0, *rest):
+        return ...
+
+    def with_docstring(std, width, relu):
+        """Say where it ends."""
+        return ...
+
+    for answer in (..., None, stub, with_docstring, lambda: ..., lambda n, rng: ...):
+        sentence = told(capsys, number, answer)
+        assert sentence.startswith("waits for your answer: replace the ...")
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+def test_a_function_that_raises_is_reported_not_raised(capsys, number):
+    def fails(*_):
+        return {}["width"]
+
+    def other(*_):
+        raise ZeroDivisionError("division by zero")
+
+    sentence = told(capsys, number, fails)
+    assert sentence == "not yet: your answer raised KeyError: 'width'"
+    sentence = told(capsys, number, other)
+    assert sentence == "not yet: your answer raised ZeroDivisionError: division by zero"
+    sentence = told(capsys, number, lambda only: only)
+    assert re.match("not yet: your answer raised TypeError: .*argument", sentence)
+
+
+def test_a_reader_who_interrupts_is_obeyed():
+    def endless(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check.exercise(FUNCTIONS[0], endless)
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+@pytest.mark.parametrize("value", [None, np.nan, -1.0, "a", (), np.zeros(2)])
+def test_a_function_that_returns_nonsense_is_not_right(capsys, number, value):
+    assert told(capsys, number, lambda *_: value).startswith("not yet: ")
+
+
+@pytest.mark.parametrize("number", ["0.1", "1", "1.9", "1.10", "", 1.1, None, ["1.1"]])
+def test_an_unknown_exercise_is_told_which_there_are(number):
+    if number in list(CHECKS):
+        pytest.skip("there is such an exercise now")
+    with pytest.raises(ValueError, match=r"number must be one of 1\.1, 1\.2") as error:
+        check.exercise(number, 1)
+    assert repr(number) in str(error.value)
+
+
+def test_judges_do_not_use_the_global_seed():
+    np.random.seed(0)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    for number in FUNCTIONS:
+        CHECKS[number](SOLUTIONS[number])
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
