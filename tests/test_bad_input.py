@@ -1,0 +1,473 @@
+"""Bad input is answered by a sentence: the argument, its value, and what to do instead.
+
+A case is (call, what the message says in this order): the argument's name first, the value
+or its shape, and the remedy last. A message starts with the name unless that is said to
+stand elsewhere, and is one line.
+"""
+
+import math
+import re
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from nbcode import check, datasets, figures, initializers, signals, theory, training
+
+mpl.use("agg")
+RNG = np.random.default_rng(0)
+NAN, INF = np.nan, np.inf
+X, Y = np.ones((6, 4)), np.arange(6) % 5
+STACK = [np.ones((2, 3, 4)), np.ones((2, 5, 3))]
+W = [np.ones((3, 4)), np.ones((2, 3))]
+ZS = signals.forward(np.ones(4), W)[0]
+NAMES = ", ".join(theory.ACTIVATIONS)
+GENERATOR = "pass np.random.default_rng(0)"
+
+
+def explode(z):
+    return np.exp(z**2)
+
+
+def zero(z):
+    return 0 * z
+
+
+def scaling(shape=(3, 4), *args, rng=RNG, **options):
+    return lambda: initializers.variance_scaling(shape, *args, rng=rng, **options)
+
+
+INITIALIZERS = [
+    (lambda: initializers.fans(5), "shape", "got 5", "set it by hand"),
+    (lambda: initializers.fans(None), "shape", "at least two axes", "got None", "by hand"),
+    (lambda: initializers.fans((64,)), "shape", "got (64,)", "a bias", "set it by hand"),
+    (lambda: initializers.fans(()), "shape", "got ()", "set it by hand"),
+    (lambda: initializers.fans((0, 3)), "shape", "got 0", "every axis of a weight"),
+    (lambda: initializers.fans((4, -3)), "shape", "got -3", "every axis of a weight"),
+    (lambda: initializers.fans((4, 3, 2.5)), "shape", "got 2.5", "every axis"),
+    (lambda: initializers.fans((True, 3)), "shape", "got True", "every axis"),
+    (lambda: initializers.fans((NAN, 3)), "shape", "got nan", "every axis"),
+    (lambda: initializers.fans("ab"), "shape", "got 'ab'", "set it by hand"),
+    (lambda: initializers.fans((8, 4, (3, 3))), "shape", "got (8, 4, (3, 3))", "by hand"),
+    (lambda: initializers.fans(np.ones((4, 3))), "shape", "got array([[1.", "by hand"),
+    (lambda: initializers.fans(torch.ones(99, 99)), "shape", "got tensor", "by hand"),
+    (scaling((7,)), "shape", "got (7,)", "set it by hand"),
+    (scaling(gain=0), "gain", "above 0, got 0", "ReLU takes 2**0.5"),
+    (scaling(gain=-1.5), "gain", "got -1.5", "linear 1.0"),
+    (scaling(gain=NAN), "gain", "finite", "got nan", "linear 1.0"),
+    (scaling(gain=INF), "gain", "finite", "got inf", "linear 1.0"),
+    (scaling(gain="relu"), "gain", "got 'relu'", "ReLU takes 2**0.5"),
+    (scaling(gain=[1.0, 2.0]), "gain", "got [1.0, 2.0]", "linear 1.0"),
+    (scaling(gain=1j), "gain", "got 1j", "linear 1.0"),
+    (scaling(mode="fan"), "mode", "fan_in, fan_out, fan_avg", "got 'fan'"),
+    (scaling(mode=None), "mode", "fan_in, fan_out, fan_avg", "got None"),
+    (scaling(rng=0), "rng", "Generator", "got 0", GENERATOR),
+    (scaling(rng=None), "rng", "Generator", "got None", GENERATOR),
+    (scaling(rng=np.random), "rng", "Generator", "got <module", GENERATOR),
+]
+
+THEORY = [
+    (lambda: theory.activation("swish"), "activation", NAMES, "got 'swish'"),
+    (lambda: theory.activation(None), "activation", NAMES, "got None"),
+    (lambda: theory.activation(3), "activation", NAMES, "got 3"),
+    (lambda: theory.derivative("Relu"), "activation", NAMES, "got 'Relu'"),
+    (lambda: theory.activation(math.tanh)(X), "activation", "tanh", "use np.tanh"),
+    (lambda: theory.activation(torch.nn.GELU)(X), "activation", "GELU", "use np.tanh"),
+    (lambda: theory.activation(np.sum)(X), "activation", "(6, 4)", "sum", "()", "alone"),
+    (lambda: theory.expectation(3.0), "f", "got 3.0", "pass lambda z: z**2"),
+    (lambda: theory.expectation("relu"), "f", "got 'relu'", "pass lambda z: z**2"),
+    (lambda: theory.expectation(abs, 0.0), "q", "above 0, got 0.0", "the variance of z"),
+    (lambda: theory.expectation(abs, -2), "q", "got -2", "such as 1.0"),
+    (lambda: theory.expectation(abs, NAN), "q", "finite", "got nan", "such as 1.0"),
+    (lambda: theory.expectation(abs, INF), "q", "finite", "got inf", "such as 1.0"),
+    (lambda: theory.expectation(abs, "1"), "q", "got '1'", "such as 1.0"),
+    (lambda: theory.expectation(abs, 1.0, None), "kinks", "got None", "such as (0.0,)"),
+    (lambda: theory.expectation(abs, 1.0, "0"), "kinks", "got", "'0'", "such as (0.0,)"),
+    (lambda: theory.expectation(abs, 1.0, (0, NAN)), "kinks", "nan", "such as (0.0,)"),
+    (lambda: theory.expectation(explode, 3.5), "the expectation", "N(0, 3.5)", "clip it"),
+    (lambda: theory.gain(explode), "the expectation", "N(0, 1)", "bounded growth"),
+    (lambda: theory.gain(zero), "activation", "no gain", "zero at", "no weight scale"),
+    (lambda: theory.gain("GELU"), "activation", NAMES, "got 'GELU'"),
+    (lambda: theory.gain(lambda z: np.ones(3)), "activation", "shape ()", "(3,)", "alone"),
+    (lambda: theory.second_moment("relu", 0), "q", "got 0", "such as 1.0"),
+    (lambda: theory.slope_second_moment("relu", [1]), "q", "got [1]", "such as 1.0"),
+    (lambda: theory.second_moment_map(1, "relu", 0), "sigma_w", "got 0", "fan_in"),
+    (lambda: theory.second_moment_map(1, "relu", NAN), "sigma_w", "nan", "such as 1.0"),
+    (lambda: theory.second_moment_map(1, "relu", 1, -1), "sigma_b", "-1", "of a bias"),
+    (lambda: theory.second_moment_map(0, "relu", 1), "q", "got 0", "such as 1.0"),
+    (lambda: theory.growth_factor(0, 3), "std", "got 0", "such as 0.05"),
+    (lambda: theory.growth_factor("a", 3), "std", "got 'a'", "such as 0.05"),
+    (lambda: theory.growth_factor(1, 0), "fan_in", "got 0", "such as 256"),
+    (lambda: theory.growth_factor(1, 2.5), "fan_in", "got 2.5", "such as 256"),
+    (lambda: theory.growth_factor(1, 3, ["relu"]), "activation", NAMES, "got ['relu']"),
+    (lambda: theory.overflow_layer(1, "float16"), "growth", "above 1, got 1", "grows"),
+    (lambda: theory.overflow_layer(2, "half"), "dtype", "float16, bfloat16", "'half'"),
+    (lambda: theory.overflow_layer(2, np.float16), "dtype", "float16, bfl", "got <class"),
+    (lambda: theory.overflow_layer(2, "float16", 0), "start", "got 0", "rms of the input"),
+    (lambda: theory.underflow_layer(1, "float16"), "growth", "below 1", "got 1", "lower"),
+    (lambda: theory.underflow_layer(0, "float16"), "growth", "above 0, got 0", "factor"),
+    (lambda: theory.underflow_layer(NAN, "float16"), "growth", "got nan", "factor"),
+    (lambda: theory.underflow_layer(0.5, None), "dtype", "float64", "got None"),
+    (lambda: theory.underflow_layer(0.5, "float16", -1), "start", "-1", "rms of the input"),
+    (lambda: theory.log_norm_variance("relu", 0, 3), "depth", "got 0", "such as 50"),
+    (lambda: theory.log_norm_variance("relu", 2, 1.5), "width", "got 1.5", "such as 64"),
+    (lambda: theory.log_norm_variance(zero, 2, 3), "activation", "no gain", "zero at"),
+]
+
+
+def weights(*widths, std=1.0, rng=RNG):
+    return lambda: signals.random_weights(*widths, std, rng)
+
+
+def forward(x=W, w=W, *activation):
+    return lambda: signals.forward(x, w, *activation)
+
+
+def backward(delta=(1.0, 1.0), w=W, zs=ZS, *activation):
+    return lambda: signals.backward(delta, w, zs, *activation)
+
+
+def breaking(std=1, width=4, dtype="float16", *activation, rng=RNG, **options):
+    return lambda: signals.breaking_layer(
+        std, width, dtype, *activation, rng=rng, **options
+    )
+
+
+SIGNALS = [
+    (lambda: signals.rms([]), "a", "non-empty", "got []", ".detach().numpy()"),
+    (lambda: signals.rms("abc"), "a", "got 'abc'", ".detach().numpy()"),
+    (lambda: signals.rms(None), "a", "got None", ".detach().numpy()"),
+    (lambda: signals.rms([[1, 2], [3]]), "a", "got [[1, 2], [3]]", ".detach().numpy()"),
+    (lambda: signals.rms([1j]), "a", "got [1j]", ".detach().numpy()"),
+    (
+        lambda: signals.rms(torch.ones(2, requires_grad=True)),
+        "a",
+        "got tensor([1., 1.], requires_grad=True)",
+        "convert a tensor with .detach().numpy()",
+    ),
+    (weights([4]), "widths", "got [4]", "[64, 64]"),
+    (weights(None), "widths", "got None", "[64, 64]"),
+    (weights([4, 0]), "widths", "got 0", "every layer has units"),
+    (weights([4, 2.5]), "widths", "got 2.5", "every layer has units"),
+    (weights([4, [3]]), "widths", "got [4, [3]]", "[64, 64]"),
+    (weights([4, 3], std=-1), "std", "got -1", "such as 0.05"),
+    (weights([4, 3], std=NAN), "std", "got nan", "such as 0.05"),
+    (weights([4, 3], std=[1, 2]), "std", "one number or 1", "got 2"),
+    (weights([4, 3, 2], std=[1, [2]]), "std", "got [2]", "such as 0.05"),
+    (weights([4, 3], rng=0), "rng", "got 0", GENERATOR),
+    (forward([NAN, 1, 1, 1]), "x", "got [nan, 1, 1, 1]", "one sample (n,) or a batch"),
+    (forward(1.0), "x", "shape ()", "one sample (n,) or a batch"),
+    (forward(np.ones((2, 2, 4))), "x", "shape (2, 2, 4)", "one sample (n,) or a batch"),
+    (forward("abcd"), "x", "got 'abcd'", "one sample (n,) or a batch"),
+    (forward(np.ones(4), []), "weights", "got []", "(fan_out, fan_in)"),
+    (forward(np.ones(4), None), "weights", "got None", "(fan_out, fan_in)"),
+    (
+        forward(np.ones(4), [W[0].T]),
+        "weights[0]",
+        "(fan_out, 4)",
+        "got (4, 3)",
+        "stored as (fan_out, fan_in)",
+    ),
+    (forward(np.ones(4), [W[0], W[0]]), "weights[1]", "(fan_out, 3)", "got (3, 4)"),
+    (forward(np.ones(4), W[0]), "weights[0]", "2 axes", "(4,)", "(fan_out, fan_in)"),
+    (forward(np.ones(4), ["a"]), "weights[0]", "got 'a'", "(fan_out, fan_in)"),
+    (forward(np.ones(4), [[[1], [1, 2]]]), "weights[0]", "got [[1], [1, 2]]", "fan_in"),
+    (forward(np.ones(4), W, "Tanh"), "activation", NAMES, "got 'Tanh'"),
+    (forward(np.ones(4), W, math.tanh), "activation", "tanh", "use np.tanh"),
+    (backward([NAN, 1]), "delta", "got [nan, 1]", "∂L/∂z of the last layer"),
+    (backward(np.ones(3)), "delta", "the shape of zs[-1], (2,)", "got (3,)"),
+    (backward(np.ones((1, 2))), "delta", "the shape of zs[-1], (2,)", "got (1, 2)"),
+    (backward(zs=[]), "zs", "got []", "the first list that forward() returned"),
+    (backward(zs=None), "zs", "got None", "the first list that forward() returned"),
+    (backward(zs=ZS[1:]), "zs", "got 1 for 2 weights", "the first list that forward()"),
+    (backward(np.ones(3), zs=ZS[::-1]), "zs[0]", "(3,)", "shape (2,)", "of these weights"),
+    (
+        backward(np.ones((2, 2)), zs=[np.ones((5, 3)), np.ones((2, 2))]),
+        "zs[0]",
+        "(2, 3)",
+        "shape (5, 3)",
+        "pass the zs of these weights",
+    ),
+    (backward(w=[np.ones(3), W[1]]), "weights[0]", "2 axes", "(3,)", "(fan_out, fan_in)"),
+    (backward(w=None), "weights", "got None", "(fan_out, fan_in)"),
+    (backward([1, 1], W, ZS, "Relu"), "activation", NAMES, "got 'Relu'"),
+    (breaking(std=0), "std", "got 0", "such as 0.05"),
+    (breaking(width=0), "width", "got 0", "such as 256"),
+    (breaking(width=2.5), "width", "got 2.5", "such as 256"),
+    (breaking(dtype="half"), "dtype", "float16, bfloat16", "got 'half'"),
+    (breaking(dtype=torch.float16), "dtype", "float16", "got torch.float16"),
+    (breaking(1, 4, "float16", "Relu"), "activation", NAMES, "got 'Relu'"),
+    (breaking(rng=None), "rng", "got None", GENERATOR),
+    (breaking(max_depth=0), "max_depth", "got 0", "a number of layers"),
+]
+
+
+def train(w=STACK, x=X, y=Y, **options):
+    options = {"learning_rate": [0.1, 0.1], "steps": 1, **options}
+    return lambda: training.train(w, x, y, **options)
+
+
+def accuracy(x, y):
+    return lambda: train()().accuracy(x, y)
+
+
+TRAINING = [
+    (train([]), "weights", "got []", "stack the runs along a first axis"),
+    (train(None), "weights", "got None", "stack the runs along a first axis"),
+    (train([np.ones((3, 4))]), "weights[0]", "3 axes", "(3, 4)", "stack the runs"),
+    (train(["a"]), "weights[0]", "got 'a'", "stack the runs"),
+    (train([[[[1], [1, 2]]]]), "weights[0]", "got [[[1], [1, 2]]]", "stack the runs"),
+    (train([STACK[0], np.ones((3, 5, 3))]), "weights[1]", "(2, fan_out, 3)", "(3, 5, 3)"),
+    (train([STACK[0], np.ones((2, 5, 4))]), "weights[1]", "(2, fan_out, 3)", "(2, 5, 4)"),
+    (
+        train(x=X * NAN),
+        "x",
+        "finite",
+        "got array([[nan",
+        "pass inputs of shape (samples, 4)",
+    ),
+    (train(x=X[0]), "x", "2 axes", "(4,)", "pass inputs of shape (samples, 4)"),
+    (train(x=X[:, :3]), "x", "4 columns", "the fan_in of W^1", "got (6, 3)"),
+    (train(x=None), "x", "got None", "pass inputs of shape (samples, 4)"),
+    (train(x=X[:0]), "x", "non-empty", "got array([]", "pass inputs of shape"),
+    (train(y=Y * 1.0), "y", "whole numbers from 0 to 4", "got float64"),
+    (train(y=Y + 1), "y", "whole numbers from 0 to 4", "from 1 to 5"),
+    (train(y=Y - 1), "y", "whole numbers from 0 to 4", "from -1 to 3"),
+    (train(y=Y[:4]), "y", "6 whole numbers", "shape (4,)"),
+    (train(y=np.eye(5)[Y]), "y", "1 axes", "(6, 5)", "pass class numbers"),
+    (train(y=["a"] * 6), "y", "got ['a'", "pass class numbers"),
+    (train(learning_rate=0.1), "learning_rate", "1 axes", "shape ()", "one number a run"),
+    (train(learning_rate=[0.1]), "learning_rate", "2 numbers", "got array([0.1])"),
+    (train(learning_rate=[0.1, -1]), "learning_rate", "at least 0", "-1"),
+    (train(learning_rate=[0.1, NAN]), "learning_rate", "got [0.1, nan]", "number a run"),
+    (train(steps=0), "steps", "at least 1, got 0", "number of gradient steps"),
+    (train(steps=2.5), "steps", "whole number", "got 2.5", "number of gradient steps"),
+    (train(activation="Relu"), "activation", NAMES, "got 'Relu'"),
+    (train(activation=np.tanh), "activation", NAMES, "got <ufunc 'tanh'>"),
+    (train(batch_size=7, rng=RNG), "batch_size", "at most 6 samples", "got 7"),
+    (train(batch_size=0, rng=RNG), "batch_size", "at least 1, got 0", "such as 64"),
+    (train(batch_size=2.0, rng=RNG), "batch_size", "got 2.0", "such as 64"),
+    (train(batch_size=2), "rng", "got None", GENERATOR),
+    (train(batch_size=2, rng=3), "rng", "got 3", GENERATOR),
+    (accuracy(X[:, :3], Y), "x", "4 columns", "got (6, 3)"),
+    (accuracy(X, Y + 1), "y", "whole numbers from 0 to 4", "from 1 to 5"),
+]
+
+
+def digits(*fraction, rng=RNG):
+    return lambda: datasets.digits(*fraction, rng=rng)
+
+
+DATASETS = [
+    (digits(0.0), "test_fraction", "at least 0.01, got 0.0", "such as 0.2"),
+    (digits(-0.2), "test_fraction", "got -0.2", "such as 0.2"),
+    (digits(0.009), "test_fraction", "got 0.009", "such as 0.2"),
+    (digits(1.0), "test_fraction", "at most 0.9", "got 1", "try 0.2"),
+    (digits(0.95), "test_fraction", "at most 0.9", "got 0.95", "try 0.2"),
+    (digits(20), "test_fraction", "at most 0.9", "got 20", "try 0.2"),
+    (digits(NAN), "test_fraction", "finite", "got nan", "such as 0.2"),
+    (digits(INF), "test_fraction", "finite", "got inf", "such as 0.2"),
+    (digits("0.2"), "test_fraction", "got '0.2'", "such as 0.2"),
+    (digits(None), "test_fraction", "got None", "such as 0.2"),
+    (digits([0.2]), "test_fraction", "got [0.2]", "such as 0.2"),
+    (digits(True), "test_fraction", "got True", "such as 0.2"),
+    (digits(rng=0), "rng", "Generator", "got 0", GENERATOR),
+    (digits(rng=None), "rng", "Generator", "got None", GENERATOR),
+    (digits(rng=np.random.RandomState(0)), "rng", "RandomState", GENERATOR),
+    (digits(rng=torch.Generator()), "rng", "got <torch", GENERATOR),
+]
+
+
+def subplots(*args, **options):
+    return lambda: figures.subplots(*args, **options)
+
+
+def bare():
+    return figures.subplots()[1]
+
+
+def lined(*y):
+    ax = bare()
+    ax.plot(range(len(y)), y)
+    return ax
+
+
+def band(x, runs):
+    return lambda: figures.band(bare(), x, runs)
+
+
+FIGURES = [
+    (subplots(0), "ncols", "at least 1, got 0", "a number of panels"),
+    (subplots(1.5), "ncols", "whole number", "got 1.5", "a number of panels"),
+    (subplots(width=0), "width", "above 0, got 0", "such as 6"),
+    (subplots(width=NAN), "width", "finite", "got nan", "such as 6"),
+    (subplots(width="6"), "width", "got '6'", "such as 6"),
+    (subplots(height=-1), "height", "above 0, got -1", "such as 3.6"),
+    (subplots(height=None), "height", "got None", "such as 3.6"),
+    (lambda: figures.to_svg(None), "fig", "got None", "pass subplots()[0]"),
+    (lambda: figures.to_svg(bare()), "fig", "got <Axes", "pass subplots()[0]"),
+    (lambda: figures.to_svg(figures.subplots()), "fig", "got (<Figure", "subplots()[0]"),
+    (lambda: figures.show("a"), "fig", "got 'a'", "pass subplots()[0]"),
+    (lambda: figures.close("all"), "fig", "got 'all'", "pass subplots()[0]"),
+    (lambda: figures.close(None), "fig", "got None", "pass subplots()[0]"),
+    (lambda: figures.end_label(bare(), "a"), "ax", "got <Axes", "call ax.plot first"),
+    (lambda: figures.end_label(None, "a"), "ax", "got None", "pass subplots()[1]"),
+    (lambda: figures.end_label(plt.figure(), "a"), "ax", "got <Figure", "subplots()[1]"),
+    (
+        lambda: figures.end_label(bare(), "a", bare().plot([1, 2])),
+        "line",
+        "got [<matplotlib.lines.Line2D",
+        "ax.plot returns a list",
+    ),
+    (lambda: figures.end_label(lined(NAN, NAN), "a"), "line", "[nan nan]", "plot it first"),
+    (lambda: figures.end_label(lined(), "a"), "line", "got y = []", "plot it first"),
+    (lambda: figures.end_label(lined(1), "a", dy=NAN), "dy", "got nan", "such as 6"),
+    (lambda: figures.end_label(lined(1), "a", dy="up"), "dy", "got 'up'", "such as 6"),
+    (band([0, 1], [1, 2]), "runs", "2 axes", "(2,)", "one row a run"),
+    (band([0, 1], [[1, 2, 3]]), "runs", "(runs, 2)", "got (1, 3)", "one row a run"),
+    (band([0, 1, 2], np.ones((3, 2))), "runs", "(runs, 3)", "got (3, 2)", "one row a run"),
+    (band([0, 1], [[1, 2], [3]]), "runs", "got [[1, 2], [3]]", "one row a run"),
+    (band([0, 1], np.ones((0, 2))), "runs", "non-empty", "got array([]", "one row a run"),
+    (band([0, 1], "ab"), "runs", "got 'ab'", "one row a run"),
+    (band(["a", "b"], [[1, 2]]), "x", "got ['a', 'b']", "one value a point"),
+    (band([[0, 1]], [[1, 2]]), "x", "1 axes", "(1, 2)", "one value a point"),
+    (band([0, NAN], [[1, 2]]), "x", "finite", "got [0, nan]", "one value a point"),
+    (lambda: figures.band(None, [0], [[1]]), "ax", "got None", "pass subplots()[1]"),
+]
+
+FORM = "(what, predicted, measured, why)"
+
+
+def rows(*rows, **options):
+    return lambda: check.predicted_measured(rows, **options)
+
+
+def row(what="a", predicted=1.0, measured=1.0, why="same", **options):
+    return rows((what, predicted, measured, why), **options)
+
+
+def agree(mine=1.0, reference=1.0, atol=1e-9):
+    return lambda: check.agree("these", mine, reference, atol=atol)
+
+
+def claim(statement="s", **said):
+    said = {"who": "w", "predicted": "p", "measured": "m", "verdict": "holds", **said}
+    return lambda: check.claim(statement, **said)
+
+
+CHECK = [
+    (rows(), "rows", "at least one row", "got ()", FORM),
+    (lambda: check.predicted_measured(None), "rows", "got None", FORM),
+    (lambda: check.predicted_measured(3), "rows", "got 3", FORM),
+    (rows(("a", 1.0, 1.0)), "a row of rows", "four parts", "got ('a', 1.0, 1.0)", FORM),
+    (rows("abcd"), "a row of rows", "four parts", "got 'abcd'", FORM),
+    (row(predicted=NAN), "predicted of row 'a'", "got nan", "before the table"),
+    (row(measured=INF), "measured of row 'a'", "got inf", "before the table"),
+    (row(measured="1"), "measured of row 'a'", "got '1'", "before the table"),
+    (row(measured=torch.ones(())), "measured of row 'a'", "got tensor(1.)", "before"),
+    (row(what="|a|"), "what", "one cell", "got '|a|'", r"\lvert a\rvert"),
+    (row(why="a\nb"), "why", "one cell", r"got 'a\nb'", "on one line"),
+    (row(rtol=0), "rtol", "above 0, got 0", "such as 0.05"),
+    (row(rtol=NAN), "rtol", "finite", "got nan", "such as 0.05"),
+    (row(digits=0), "digits", "at least 1, got 0", "such as 3"),
+    (row(digits=2.5), "digits", "whole number", "got 2.5", "such as 3"),
+    (agree(atol=0), "atol", "above 0, got 0", "say 1e-12"),
+    (agree(atol=-1), "atol", "got -1", "say 1e-12"),
+    (agree(atol=None), "atol", "got None", "say 1e-12"),
+    (agree(["x"]), "mine", "got ['x']", "pass an array"),
+    (agree([[1], [1, 2]]), "mine", "got [[1], [1, 2]]", "pass an array"),
+    (agree(1.0, [1j]), "reference", "got [1j]", "pass an array"),
+    (lambda: check.glue(growth=16.0), "growth", "must be text, got 16.0", "format it"),
+    (lambda: check.glue(a="1", b=None), "b", "must be text, got None", "format it"),
+    (claim(verdict="true"), "verdict", "holds, holds in part, fails", "got 'true'"),
+    (claim(verdict=None), "verdict", "holds, holds in part, fails", "got None"),
+    (claim(" "), "statement", "a sentence", "got ' '", "in words"),
+    (claim(who=""), "who", "a sentence", "got ''", "in words"),
+    (claim(predicted=3), "predicted", "a sentence", "got 3", "in words"),
+    (claim(measured=None), "measured", "a sentence", "got None", "in words"),
+    (lambda: check.exercise("0.1", 1), "number", "1.1, 1.2", "got '0.1'"),
+    (lambda: check.exercise(["1.1"], 1), "number", "1.1, 1.2", "got ['1.1']"),
+]
+
+TABLES = {
+    "initializers": INITIALIZERS,
+    "theory": THEORY,
+    "signals": SIGNALS,
+    "training": TRAINING,
+    "datasets": DATASETS,
+    "figures": FIGURES,
+    "check": CHECK,
+}
+CASES = [
+    pytest.param(call, says, id=f"{module}-{i}-{says[0]}")
+    for module, table in TABLES.items()
+    for i, (call, *says) in enumerate(table)
+]
+
+# Two results that differ are no bad input but a finding: an AssertionError says so.
+DISAGREE = [
+    (row(measured=1.2), "row 'a'", "predicted 1", "measured 1.2", "rtol = 0.05"),
+    (row(measured=-1.0), "row 'a'", "predicted 1", "measured -1", "rtol = 0.05"),
+    (row(predicted=0), "row 'a'", "predicted 0", "measured 1", "rtol = 0.05"),
+    (agree([1.0, 2.0], [1.0, 2.5]), "these", "largest difference 0.5", "more than 1e-09"),
+    (agree([1.0], [NAN]), "these", "largest difference nan", "more than 1e-09"),
+    (agree([INF], [INF]), "these", "largest difference nan", "more than 1e-09"),
+    (agree(None, 1.0), "these", "largest difference nan", "more than 1e-09"),
+    (agree(np.ones(3), np.ones((3, 1))), "these", "shapes differ", "(3,)", "(3, 1)"),
+    (agree(np.ones(3), 1.0), "these", "shapes differ", "(3,)", "()"),
+    (agree([], [1.0]), "these", "shapes differ", "(0,)", "(1,)"),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
+
+
+def assert_says(message, says):
+    """All that is to be said, in its order, the name of the argument first."""
+    assert message.startswith(says[0])
+    assert not re.match(r"\w", message[len(says[0]) :])
+    place = 0
+    for words in says:
+        assert words in message[place:], f"{words!r} is not said in its place: {message}"
+        place = message.index(words, place) + len(words)
+
+
+@pytest.mark.parametrize(("call", "says"), CASES)
+def test_bad_input(call, says):
+    with pytest.raises(ValueError) as error:
+        call()
+    message = str(error.value)
+    assert_says(message, says)
+    assert re.search(r"\bmust \w+|\bhas no gain\b|\bis not finite\b", message)
+    assert "\n" not in message and 25 < len(message) < 260
+    assert type(error.value) is ValueError
+
+
+@pytest.mark.parametrize("module", TABLES)
+def test_there_are_ten_cases_or_more(module):
+    assert len(TABLES[module]) >= 10
+
+
+@pytest.mark.parametrize(("call", "says"), [(call, says) for call, *says in DISAGREE])
+def test_disagreement_is_an_assertion_error(call, says):
+    with pytest.raises(AssertionError) as error:
+        call()
+    assert_says(str(error.value), says)
+    assert "\n" not in str(error.value)
+
+
+def test_the_good_input_beside_the_bad_is_taken(capsys):
+    """Each helper above, with its defaults: so that a case fails for what it says."""
+    for call in (scaling(), weights([4, 3]), forward(np.ones(4)), backward(), breaking()):
+        call()
+    for call in (train(), accuracy(X, Y), digits(), subplots(), band([0, 1], [[1, 2]])):
+        call()
+    figures.end_label(lined(1, 2), "a", dy=3)
+    for call in (row(), agree(), claim()):
+        call()
+    assert "these: agree to 1e-09" in capsys.readouterr().out
