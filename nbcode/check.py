@@ -1,6 +1,5 @@
 """What a chapter uses to check itself, and a reader to check an exercise."""
 
-from collections.abc import Iterable
 from numbers import Integral
 
 import numpy as np
@@ -9,12 +8,12 @@ from nbcode import _validate
 
 
 def predicted_measured(
-    rows: Iterable[tuple[str, float, float, str]], *, rtol: float = 0.05, digits: int = 3
+    *rows: tuple[str, float, float, str], rtol: float = 0.05, digits: int = 3
 ) -> None:
     """Show *predicted · measured · why they differ* as a table, and assert the agreement.
 
     Args:
-        rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
+        *rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
             without vertical bars, which would end a table's cell.
         rtol: largest difference, relative to what was predicted, that counts as agreement.
         digits: significant digits to show. Show no more than another machine gets too.
@@ -23,7 +22,7 @@ def predicted_measured(
         AssertionError: naming the row, if predicted and measured differ by more than rtol.
         ValueError: for a row of another form or a number that is not finite.
 
-    >>> predicted_measured([("ReLU keeps", 0.5, 0.498, "500 samples")])
+    >>> predicted_measured(("ReLU keeps", 0.5, 0.498, "500 samples"))
     <IPython.core.display.Markdown object>
     """
     from IPython.display import Markdown, display
@@ -32,10 +31,8 @@ def predicted_measured(
         "rtol", rtol, "it is a relative difference, such as 0.05", above=0
     )
     digits = _validate.integer("digits", digits, "it is a number of digits, such as 3")
-    lines = ["| | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
-    form = "list (what, predicted, measured, why), one a line"
-    if not isinstance(rows, Iterable):
-        raise ValueError(f"rows must be a list, got {rows!r}: {form}")
+    lines = ["| what | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
+    form = "pass (what, predicted, measured, why), one a line"
     for row in rows:
         if not isinstance(row, tuple | list) or len(row) != 4:
             raise ValueError(f"a row of rows must have four parts, got {row!r}: {form}")

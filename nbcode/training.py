@@ -57,13 +57,14 @@ def train(
     learning_rate: np.ndarray,
     steps: int,
     activation: str = "relu",
+    bias: bool = True,
     batch_size: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> Runs:
     """Train a stack of multilayer perceptrons by gradient descent on the cross-entropy.
 
     All runs share the architecture and the batches; they differ in initial weights and
-    learning rate. Biases start at zero. A run that diverges does not touch the others.
+    learning rate. A run that diverges does not touch the others.
 
     Args:
         weights: initial [W^1, ..., W^L], W^l of shape (runs, n_l, n_{l-1}); not changed.
@@ -73,6 +74,7 @@ def train(
         steps: number of gradient steps.
         activation: of the hidden layers: a name that both :mod:`nbcode.theory` and torch
             know (linear, relu, tanh, sigmoid, gelu, silu, ...).
+        bias: whether biases are trained; they start at zero and stay there if False.
         batch_size: samples a step, drawn without replacement; all of them if None.
         rng: NumPy random generator; needed with batch_size, to draw the batches.
 
@@ -120,6 +122,7 @@ def train(
 
     W = [torch.tensor(w, dtype=torch.float32, requires_grad=True) for w in weights]
     b = [torch.zeros(runs, 1, w.shape[1], requires_grad=True) for w in W]
+    trained = W + b if bias else W
     rate = torch.tensor(lr, dtype=torch.float32)[:, None, None]
     losses, first_grad = np.empty((steps, runs)), None
     flushed = torch.set_flush_denormal(True)  # vanishing signals slow a CPU tenfold
@@ -134,12 +137,12 @@ def train(
                 logits.flatten(0, 1), labels.flatten(), reduction="none"
             )
             loss = loss.view(runs, -1).mean(-1)
-            grads = torch.autograd.grad(loss.sum(), W + b)
+            grads = torch.autograd.grad(loss.sum(), trained)
             if step == 0:
                 first_grad = np.array([_rms_by_run(g) for g in grads[: len(W)]])
             losses[step] = loss.detach().numpy()
             with torch.no_grad():
-                for parameter, grad in zip(W + b, grads, strict=True):
+                for parameter, grad in zip(trained, grads, strict=True):
                     parameter -= rate * grad
     finally:
         if flushed:

@@ -17,7 +17,7 @@ def _overflow(answer):
             32: "that is with ReLU; this network is linear.",
             3: "the growth factor is s times the square root of n, not s times n.",
         },
-        "find g = s√n first (it is 1.6), then the smallest L with g^L > 65504.",
+        "find the growth factor g = s√n first, then the smallest L with g^L > 65504.",
         rtol=0.001,
     )
 
@@ -50,14 +50,8 @@ def _gives_out(answer):
         got = answer(std, width, relu)
         if not _judge.near(got, expected, 1e-9):
             call = f"gives_out({std}, {width}, {relu})"
-            if _judge.near(got, int(np.ceil(limit(g, "float16"))), 1e-9):
-                return False, f"{call} is {got}; start from the largest entry, √(2 log n)."
-            if g < 1 and abs(float(got) - expected) <= 2:
-                return (
-                    False,
-                    f"{call} is {got}, not {expected}: below *half* of 2^-24 is zero.",
-                )
-            return False, f"{call} should be {expected}, yours is {got}."
+            why = _why_not(got, g, limit, start, relu)
+            return False, f"{call} is {got}, not {expected}: {why}"
     still = answer(0.0625, 256, False)
     if still != np.inf:
         return (
@@ -65,6 +59,21 @@ def _gives_out(answer):
             f"at g = 1 exactly the signal never gives out: return inf, not {still}.",
         )
     return True, "overflow, underflow and the eye of the needle, all three."
+
+
+def _why_not(got, g, limit, start, relu):
+    exact = limit(g, "float16", start)
+    if _judge.near(got, exact, 1e-6):
+        return "layers are whole; round up to the first one past the limit."
+    if g < 1 and _judge.near(got, np.ceil(exact - np.log(2) / -np.log(g)), 1e-9):
+        return "what is below *half* of 2^-24 is rounded to zero; half of it is not yet."
+    if _judge.near(got, np.ceil(limit(g, "float16")), 1e-9):
+        return "start from the largest entry, √(2 log n), not from 1."
+    other = g * np.sqrt(2) if relu else g / np.sqrt(2)
+    same_side = (other > 1) == (g > 1)
+    if same_side and _judge.near(got, np.ceil(limit(other, "float16", start)), 1e-9):
+        return "ReLU has s√(n/2), a linear network s√n."
+    return "find g, then log(limit/start)/log(g), rounded up."
 
 
 def _weight_gradient(answer):
@@ -105,6 +114,19 @@ def _sparse(answer):
     )
 
 
+class _Doubled:
+    """A generator whose normal numbers have rms 2: a ratio to the rms does not notice."""
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def normal(self, loc=0.0, scale=1.0, size=None):
+        return 2 * self.rng.normal(loc, scale, size)
+
+    def standard_normal(self, size=None):
+        return 2 * self.rng.standard_normal(size)
+
+
 def _largest(answer):
     complaint = _judge.function(answer, 'check.exercise("1.6", largest_over_rms)')
     if complaint:
@@ -114,6 +136,9 @@ def _largest(answer):
     z = rng.normal(size=(400, 4096))
     target = np.mean(np.abs(z).max(axis=1) / np.sqrt((z**2).mean(axis=1)))
     signed = np.mean(z.max(axis=1) / np.sqrt((z**2).mean(axis=1)))
+    doubled = np.mean([answer(4096, _Doubled(np.random.default_rng(i))) for i in range(50)])
+    if _judge.near(got, target, 0.02) and not _judge.near(doubled, target, 0.05):
+        return False, "right for numbers of rms 1; divide by the rms to be right for all."
     if _judge.near(got, target, 0.02):
         return (
             True,
@@ -146,7 +171,8 @@ def _silence(answer):
         {
             1.0: "there the *exact* signal stops fading; rounding adds to it before.",
             1.3325: "that is the largest ratio; the growth factor enters squared, as 1/g².",
-            1.1543: "that is its square root; g is one over it.",
+            1.1543: "that is the root of the largest ratio; g is one over it.",
+            0.7505: "that is g²; take the root.",
         },
         "find the largest E[round(σz)²]/σ² over σ; noise lives if g² times it is ≥ 1.",
         rtol=0.004,
