@@ -180,9 +180,7 @@ def exercise(number: str, answer: object) -> None:
             f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}"
         )
     if answer is None or answer is ... or _is_stub(answer):
-        print(
-            f"{number} waits for your answer: replace the ... above and run the cell again."
-        )
+        print(f"{number} waits for your answer: replace the ... and run it again.")
         return
     try:
         right, why = CHECKS[number](answer)

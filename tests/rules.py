@@ -77,10 +77,7 @@ def code_rules(nb):
         if cell.execution_count is None:
             yield cell, "is not executed: `make run` executes all, top to bottom."
         elif cell.execution_count != expected:
-            yield (
-                cell,
-                f"was executed out of order, not as In [{expected}]: `make run`.",
-            )
+            yield (cell, f"was executed out of order, not as In [{expected}]: `make run`.")
 
 
 def output_rules(nb):

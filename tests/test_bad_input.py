@@ -341,7 +341,7 @@ FORM = "(what, predicted, measured, why)"
 
 
 def rows(*rows, **options):
-    return lambda: check.predicted_measured(rows, **options)
+    return lambda: check.predicted_measured(*rows, **options)
 
 
 def row(what="a", predicted=1.0, measured=1.0, why="same", **options):
@@ -359,8 +359,8 @@ def claim(statement="s", **said):
 
 CHECK = [
     (rows(), "rows", "at least one row", "got ()", FORM),
-    (lambda: check.predicted_measured(None), "rows", "got None", FORM),
-    (lambda: check.predicted_measured(3), "rows", "got 3", FORM),
+    (rows(None), "a row of rows", "got None", FORM),
+    (rows(3), "a row of rows", "got 3", FORM),
     (rows(("a", 1.0, 1.0)), "a row of rows", "four parts", "got ('a', 1.0, 1.0)", FORM),
     (rows("abcd"), "a row of rows", "four parts", "got 'abcd'", FORM),
     (row(predicted=NAN), "predicted of row 'a'", "got nan", "before the table"),

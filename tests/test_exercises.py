@@ -12,11 +12,11 @@ from nbcode import check
 from nbcode.exercises import CHECKS, _judge
 
 
-def gives_out(std, width, relu, start=None):
+def gives_out(std, width, relu, smallest=2**-25, start=None):
     g = std * np.sqrt(width / 2 if relu else width)
     if g == 1:
         return np.inf
-    limit = 65504 if g > 1 else 2**-25
+    limit = 65504 if g > 1 else smallest
     return np.ceil(np.log(limit / (start or np.sqrt(2 * np.log(width)))) / np.log(g))
 
 
@@ -74,9 +74,11 @@ WRONG_TURNS = [
     ("1.2", np.sqrt(2 / 300), "standard deviation"),
     ("1.2", np.sqrt(1 / 300), "linear network"),
     ("1.3", lambda *a: gives_out(*a, start=1.0), "largest entry"),
-    ("1.3", lambda std, width, relu: gives_out(std, width, False), "should be"),
+    ("1.3", lambda *a: gives_out(*a, smallest=2**-24), "*half*"),
+    ("1.3", lambda std, width, relu: gives_out(std, width, False), "ReLU has s√(n/2)"),
+    ("1.3", lambda *a: gives_out(*a) - 0.3, "find g"),
     ("1.3", lambda *a: min(gives_out(*a), 1000), "return inf"),
-    ("1.3", lambda *a: "soon", "should be"),
+    ("1.3", lambda *a: "soon", "is soon, not 21"),
     ("1.4", lambda delta, x: x.T @ delta, "transpose"),
     ("1.4", lambda delta, x: delta.T @ x / len(x), "mean over the batch"),
     ("1.4", lambda delta, x: 2 * delta.T @ x, "off by"),
@@ -84,6 +86,7 @@ WRONG_TURNS = [
     ("1.5", 1 / np.sqrt(400), "not p²"),
     ("1.5", 2 / 400, "probability p/2"),
     ("1.6", lambda n, rng: (z := rng.normal(size=n)).max() / z.std(), "absolute value"),
+    ("1.6", lambda n, rng: np.abs(rng.normal(size=n)).max(), "divide by the rms"),
     ("1.6", lambda n, rng: np.sqrt(2 * np.log(n)), "about 3.8"),
     ("1.7", 1, "z¹ = 0"),
     ("1.7", 2, "z² = 0"),
@@ -91,6 +94,7 @@ WRONG_TURNS = [
     ("1.8", 1.0, "*exact* signal"),
     ("1.8", rounding_keeps(), "largest ratio"),
     ("1.8", np.sqrt(rounding_keeps()), "one over it"),
+    ("1.8", 1 / rounding_keeps(), "take the root"),
     ("2.1", 0.01 * 4, "use E[x²]"),
     ("2.1", 0.01 * 3**2, "leaves out the variance"),
     ("2.1", 0.01 * (4 + 1), "not the mean"),

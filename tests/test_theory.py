@@ -159,6 +159,14 @@ def test_named_kinks_give_the_same_as_unnamed_ones(place):
     assert theory.expectation(bent, 1.0, ()) == pytest.approx(named, rel=1e-9)
 
 
+@pytest.mark.parametrize("q", [0.25, 1.0, 9.0])
+def test_a_named_jump_is_exact_even_between_two_nodes(q):
+    """At 2.002 √q it lies between the end of an interval and the first node in it."""
+    place = 2.002 * np.sqrt(q)
+    step = theory.expectation(lambda z: (z > place) * 1.0, q, (place,))
+    assert step == pytest.approx(ndtr(-2.002), rel=1e-10)
+
+
 def test_polynomials_have_the_moments_of_a_normal():
     """E[z^k] = q^{k/2}·(k−1)!!, at every q."""
     for q in (1e-6, 0.3, 1.0, 50.0, 1e6):

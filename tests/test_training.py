@@ -43,14 +43,15 @@ def problem(runs=3, widths=(5, 7, 6, 4), samples=40, seed=0):
     return weights, x, y
 
 
-def one_by_one(weights, run, x, y, rate, steps, name, batch_size=None, rng=None):
+def one_by_one(weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True):
     """The training loop that every tutorial has, for a single run."""
     layers = []
     for i, w in enumerate(weights):
-        linear = torch.nn.Linear(w.shape[2], w.shape[1])
+        linear = torch.nn.Linear(w.shape[2], w.shape[1], bias=bias)
         with torch.no_grad():
             linear.weight.copy_(torch.tensor(w[run]))
-            linear.bias.zero_()
+            if bias:
+                linear.bias.zero_()
         layers += [linear] if i == len(weights) - 1 else [linear, MODULES[name]()]
     model = torch.nn.Sequential(*layers)
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
@@ -131,6 +132,15 @@ def test_every_shape_trains_and_says_its_shapes(runs, widths, samples):
     for run in range(runs):
         losses, *_ = one_by_one(weights, run, x, y, 0.1, 2, "relu")
         np.testing.assert_allclose(got.loss[:, run], losses, rtol=1e-5, atol=1e-6)
+
+
+def test_biases_that_are_not_trained_stay_at_zero():
+    weights, x, y = problem()
+    runs = train(weights, x, y, learning_rate=[0.3] * 3, steps=20, bias=False)
+    assert all(not b.any() for b in runs.biases)
+    for run in range(3):
+        losses, *_ = one_by_one(weights, run, x, y, 0.3, 20, "relu", bias=False)
+        np.testing.assert_allclose(runs.loss[:, run], losses, rtol=1e-5, atol=1e-6)
 
 
 def test_the_first_loss_is_the_mean_cross_entropy_in_nats():
