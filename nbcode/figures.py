@@ -64,7 +64,6 @@ def _style():
         "axes.titlesize": 12,
         "axes.titlelocation": "left",
         "font.size": 11.5,
-        "lines.linewidth": 2,
         "svg.fonttype": "path",
         "svg.hashsalt": "nbcode",
         "figure.constrained_layout.use": True,
@@ -148,8 +147,10 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
         "".join(f"--{name}:{pair[i]};" for name, pair in _PALETTE.items()) for i in (0, 1)
     )
     rule = f"svg{{{light}}}@media (prefers-color-scheme: dark){{svg{{{dark}}}}}"
-    head, tail = svg.split(">", 1)
-    return f"{head}><style>{rule}</style>{tail}"
+    # what has no colour of its own is black to matplotlib, and unseen on dark paper
+    ink = f"var(--ink, {COLORS['ink']})"
+    head, tail = svg.replace("#000000", ink).split(">", 1)
+    return f'{head} style="fill: {ink}"><style>{rule}</style>{tail}'
 
 
 def show(fig: "matplotlib.figure.Figure") -> None:

@@ -23,6 +23,7 @@ def rms(a: np.ndarray) -> float:
     3.0
     """
     a = _validate.array("a", a, "convert a tensor with .detach().numpy()", finite=False)
+    a = a.astype(np.float64)  # float16 would round the squares, and |−128| overflows int8
     largest = np.max(np.abs(a))
     if not np.isfinite(largest) or largest == 0:
         return float(largest)

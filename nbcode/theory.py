@@ -6,7 +6,6 @@ equations 3 and 4).
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 
@@ -157,8 +156,8 @@ def expectation(f: Callable, q: float = 1.0, kinks: tuple[float, ...] = (0.0,)) 
     q = _validate.number("q", q, "q is the variance of z, such as 1.0", above=0)
     remedy = "list the values of z where f bends, such as (0.0,)"
     kinks = [_validate.number("kinks", k, remedy) for k in np.ravel(kinks)]
-    value, wider = (_integral(f, np.sqrt(q), kinks, reach) for reach in (19.0, 37.0))
-    if not np.isfinite(wider) or abs(wider - value) > 1e-7 * max(abs(wider), 1e-300):
+    (value, _), (wider, size) = (_integral(f, np.sqrt(q), kinks, r) for r in (19.0, 37.0))
+    if not abs(wider - value) <= 1e-7 * abs(wider) + 1e-13 * size:
         raise ValueError(
             f"the expectation over z ~ N(0, {q:g}) is not finite: the function grows too "
             "fast, has a pole, or returns nan; clip it or use one with bounded growth"
@@ -167,25 +166,46 @@ def expectation(f: Callable, q: float = 1.0, kinks: tuple[float, ...] = (0.0,)) 
 
 
 def _integral(f, std, kinks, reach):
-    """∫ f(std·t) N(t) dt over |t| < reach; nan where quadrature does not converge."""
-    import warnings
+    """∫ f(std·t) N(t) dt over |t| < reach, and the size of what it adds up.
 
-    from scipy.integrate import IntegrationWarning, quad
-
-    def integrand(t):
-        return float(f(np.float64(std * t)) * np.exp(-t * t / 2)) / np.sqrt(2 * np.pi)
-
-    inside = [k / std for k in kinks if abs(k / std) < reach]
-    edges = sorted({-reach, -6.0, -2.0, 0.0, 2.0, 6.0, reach, *inside})
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("error", IntegrationWarning)
-        try:
-            return sum(
-                quad(integrand, a, b, epsabs=1e-13, epsrel=1e-10, limit=400)[0]
-                for a, b in pairwise(edges)
+    Both are nan where it diverges. Bisects until Clenshaw and Curtis's rule agrees
+    with its half. Its nodes reach to the ends of an interval, where a jump could hide from
+    Gauss's.
+    """
+    fine, coarse = _rule(16), _rule(8)
+    nodes = (1 - 1e-12) * np.cos(np.pi * np.arange(17) / 16)
+    # functions have their features where z is of order 1, the normal where t is
+    edges = [k / std for k in (*kinks, -10.0, -1.0, 1.0, 10.0)]
+    edges = np.array([-reach, -6.0, -2.0, 0.0, 2.0, 6.0, reach, *edges])
+    edges = np.unique(edges[abs(edges) <= reach])
+    low, high, value, size = edges[:-1], edges[1:], 0.0, 0.0
+    for _ in range(140):
+        half = (high - low) / 2
+        t = (low + half)[:, None] + half[:, None] * nodes
+        with np.errstate(all="ignore"):
+            y = np.broadcast_to(f(std * t.ravel()), t.size).reshape(t.shape)
+            y = y * np.exp(-t * t / 2) / np.sqrt(2 * np.pi)
+            parts, sizes = half * (y @ fine), half * (abs(y) @ fine)
+            wrong = ~(
+                abs(parts - half * (y[:, ::2] @ coarse)) <= 1e-12 * (size + sizes.sum())
             )
-        except IntegrationWarning:
-            return float("nan")
+        value, size = value + parts[~wrong].sum(), size + sizes[~wrong].sum()
+        if not wrong.any():
+            return float(value), float(size)
+        low, middle, high = low[wrong], (low + half)[wrong], high[wrong]
+        if low.size > 10_000 or (high - low < 2e-14 * abs(middle)).any():
+            break
+        low, high = np.append(low, middle), np.append(middle, high)
+    return float("nan"), float("nan")
+
+
+def _rule(n):
+    """Weights of Clenshaw and Curtis's rule on n + 1 nodes cos(πk/n)."""
+    k, j = np.arange(n + 1), np.arange(1, n // 2 + 1)
+    waves = (
+        np.where(j < n // 2, 2, 1) / (4 * j**2 - 1) * np.cos(2 * np.pi * np.outer(k, j) / n)
+    )
+    return np.where((k == 0) | (k == n), 1, 2) / n * (1 - waves.sum(axis=1))
 
 
 def second_moment(activation: Activation, q: float = 1.0) -> float:

@@ -125,6 +125,7 @@ def train(
     trained = W + b if bias else W
     rate = torch.tensor(lr, dtype=torch.float32)[:, None, None]
     losses, first_grad = np.empty((steps, runs)), None
+    denormal = bool(torch.tensor(1e-38) * 0.01 != 0)
     flushed = torch.set_flush_denormal(True)  # vanishing signals slow a CPU tenfold
     try:
         for step in range(steps):
@@ -145,7 +146,7 @@ def train(
                 for parameter, grad in zip(trained, grads, strict=True):
                     parameter -= rate * grad
     finally:
-        if flushed:
+        if flushed and denormal:
             torch.set_flush_denormal(False)
     detached = [w.detach() for w in W], [v.detach() for v in b]
     return Runs(losses, *detached, first_grad, activation)

@@ -109,6 +109,15 @@ def test_svg_says_what_each_colour_is_in_both_schemes():
         assert fallback == figures.COLORS[name]
 
 
+def test_what_has_no_colour_of_its_own_is_drawn_in_ink():
+    fig, ax = figures.subplots()
+    ax.text(0, 0, "black")
+    ax.plot([0, 1], [0, 1], "k")
+    svg = figures.to_svg(fig)
+    assert "#000000" not in svg
+    assert "var(--ink" in ElementTree.fromstring(svg).attrib["style"]
+
+
 def test_svg_is_one_well_formed_element():
     svg = figures.to_svg(drawn())
     assert svg.startswith("<svg")

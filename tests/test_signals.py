@@ -55,6 +55,21 @@ def test_rms_is_over_all_entries_and_of_squares():
     assert signals.rms(7) == 7
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint8])
+def test_rms_of_whole_numbers_as_far_as_their_type_goes(dtype):
+    ends = [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    assert signals.rms(np.array(ends, dtype)) == pytest.approx(exact_rms(ends), rel=1e-12)
+    assert signals.rms(np.array(ends[:1], dtype)) == abs(float(ends[0]))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_rms_of_a_narrow_type_is_that_of_its_numbers(dtype):
+    """One large entry among many small ones, whose squares the type itself would lose."""
+    a = np.full(5000, 3e-4, dtype)
+    a[0] = 1
+    assert signals.rms(a) == pytest.approx(exact_rms(a), rel=1e-12)
+
+
 def test_rms_of_what_is_no_longer_a_number_says_so():
     assert signals.rms([0.0, 0.0]) == 0
     assert signals.rms([1.0, -np.inf]) == np.inf

@@ -124,13 +124,10 @@ def test_gain_of_a_leaky_relu_of_any_slope(a):
     assert gain == pytest.approx(np.sqrt(2 / (1 + a**2)), rel=1e-9)
 
 
-@given(k=st.floats(-3.5, 3.5), q=st.floats(0.05, 20))
+@given(k=st.floats(-4.5, 4.5), q=st.floats(0.05, 20))
 @settings(deadline=None, derandomize=True, max_examples=40)
 def test_a_kink_or_jump_may_stand_anywhere(k, q):
-    """E[(z−c)²] = q + c² for |z−c|; ReLU and a step by the moments above c = k√q.
-
-    A jump is named: one that is not can hide between two nodes of the quadrature.
-    """
+    """E[(z−c)²] = q + c² for |z−c|; ReLU and a step by the moments above c = k√q."""
     place = k * np.sqrt(q)
     fold = theory.second_moment(lambda z: np.abs(z - place), q)
     assert fold == pytest.approx(q + place**2, rel=1e-9)
@@ -138,7 +135,7 @@ def test_a_kink_or_jump_may_stand_anywhere(k, q):
     shifted = theory.second_moment(lambda z: np.maximum(z - place, 0), q)
     expected = q * (above[2] - 2 * k * above[1] + k * k * above[0])
     assert shifted == pytest.approx(expected, rel=1e-7, abs=1e-11)
-    step = theory.expectation(lambda z: (z > place) * 1.0, q, (place,))
+    step = theory.expectation(lambda z: (z > place) * 1.0, q)
     assert step == pytest.approx(ndtr(-k), rel=1e-7, abs=1e-11)
 
 
@@ -157,6 +154,38 @@ def test_named_kinks_give_the_same_as_unnamed_ones(place):
     unnamed, named = theory.expectation(bent), theory.expectation(bent, 1.0, (place,))
     assert unnamed == pytest.approx(named, rel=1e-9)
     assert theory.expectation(bent, 1.0, ()) == pytest.approx(named, rel=1e-9)
+
+
+@pytest.mark.parametrize("start", [-6, -2, 0, 2, 6])
+def test_a_jump_or_kink_cannot_hide_at_the_end_of_an_interval(start):
+    """Unnamed, at places ever nearer to one of the quadrature's own."""
+    for k in start + np.array([1, -1, 0.5]) * 10.0 ** -np.arange(1, 8)[:, None]:
+        for place in k:
+            step = theory.expectation(lambda z, c=place: (z > c) * 1.0)
+            assert step == pytest.approx(ndtr(-place), rel=1e-9)
+            fold = theory.expectation(lambda z, c=place: np.abs(z - c))
+            above = density(place) - place * ndtr(-place)
+            assert fold == pytest.approx(2 * above + place, rel=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_odd_moments_are_zero_and_not_refused(k):
+    assert theory.expectation(lambda z: z**k) == pytest.approx(0, abs=1e-12)
+    assert theory.expectation(lambda z: z**2 - 1) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("place", [6.0, 8.0, 10.0])
+def test_a_rare_event_has_its_probability(place):
+    assert theory.expectation(lambda z: (z > place) * 1.0) == pytest.approx(
+        ndtr(-place), rel=1e-7
+    )
+
+
+def test_slopes_of_a_tanh_that_is_nearly_a_step():
+    """E[φ'(z)²] → ∫ φ'² dz/√(2πq) = (4/3)/√(2πq) for large q."""
+    for q in (1e6, 1e8, 1e12):
+        expected = 4 / 3 / np.sqrt(2 * np.pi * q)
+        assert theory.slope_second_moment("tanh", q) == pytest.approx(expected, rel=2 / q)
 
 
 @pytest.mark.parametrize("q", [0.25, 1.0, 9.0])

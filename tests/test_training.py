@@ -230,6 +230,11 @@ def test_flushing_of_denormal_numbers_is_undone(monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("out of memory, say")
 
+    torch.set_flush_denormal(True)
+    train(weights, x, y, learning_rate=[0.1] * 3, steps=1)
+    left = flushes_denormals()
+    torch.set_flush_denormal(False)
+    assert left
     monkeypatch.setattr(torch.autograd, "grad", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         train(weights, x, y, learning_rate=[0.1] * 3, steps=1)

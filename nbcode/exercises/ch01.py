@@ -14,7 +14,7 @@ def _overflow(answer):
         {
             23: "at layer 23 the rms is 1.6^23 = 49 500, still below 65504; round up.",
             23.595: "nearly: layers are whole, and the first one past 23.6 is the next.",
-            32: "that is with ReLU; this network is linear.",
+            90: "that is with ReLU; this network is linear.",
             3: "the growth factor is s times the square root of n, not s times n.",
         },
         "find the growth factor g = s√n first, then the smallest L with g^L > 65504.",
@@ -31,7 +31,7 @@ def _uniform(answer):
             np.sqrt(3 / 300): "that keeps a linear network; ReLU halves the mean square.",
             np.sqrt(2 / 300): "that is the standard deviation s; a uniform's s is a/√3.",
             np.sqrt(1 / 300): "that is s for a linear network: ReLU and a/√3 are missing.",
-            np.sqrt(12 / 300): "the variance of U(−a, a) is (2a)²/12 = a²/3, not a²/12.",
+            np.sqrt(24 / 300): "the variance of U(−a, a) is (2a)²/12 = a²/3, not a²/12.",
         },
         "two conditions: s√(n/2) = 1, and s² = a²/3 for a uniform on [−a, a].",
     )
