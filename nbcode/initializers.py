@@ -66,7 +66,7 @@ def variance_scaling(
     Raises:
         ValueError: for a shape without fans, a gain that is not positive, an unknown mode.
 
-    Source: equation (2.6) of the book; Glorot and Bengio 2010, equation 12, for fan_avg.
+    Source: equation (2.4) of the book; Glorot and Bengio 2010, equation 12, for fan_avg.
 
     >>> w = variance_scaling((500, 400), gain=2.0, rng=np.random.default_rng(0))
     >>> w.shape, round(float(w.std() * 400**0.5), 1)

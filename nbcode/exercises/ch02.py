@@ -110,7 +110,7 @@ def _width(answer):
     return _judge.number(
         answer,
         500 * (1.96 / np.log(10)) ** 2,
-        "1.96·√(5·100/n) = log 10 gives n = 362.",
+        "1.96·√(5·100/n) = log 10 gives n = 362.3, so 363.",
         {
             500
             * (1.96 / np.log10(10))
