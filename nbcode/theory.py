@@ -396,6 +396,7 @@ def log_norm_variance(activation: Activation, depth: int, width: int) -> float:
 
 
 def _named(name):
+    """:func:`activation`, for functions whose argument of that name hides it."""
     return activation(name)
 
 
