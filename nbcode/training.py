@@ -58,6 +58,7 @@ def train(
     steps: int,
     activation: str = "relu",
     bias: bool = True,
+    biases: list[np.ndarray] | None = None,
     batch_size: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> Runs:
@@ -74,7 +75,8 @@ def train(
         steps: number of gradient steps.
         activation: of the hidden layers: a name that both :mod:`nbcode.theory` and torch
             know (linear, relu, tanh, sigmoid, gelu, silu, ...).
-        bias: whether biases are trained; they start at zero and stay there if False.
+        bias: whether biases are trained; if not, they stay what they were at the start.
+        biases: initial [b^1, ..., b^L], b^l of shape (runs, n_l), not changed; default 0.
         batch_size: samples a step, drawn without replacement; all of them if None.
         rng: NumPy random generator; needed with batch_size, to draw the batches.
 
@@ -120,8 +122,22 @@ def train(
             )
         _validate.generator("rng", rng)
 
+    shapes = [w.shape[:2] for w in weights]
+    if biases is None:
+        biases = [np.zeros(shape) for shape in shapes]
+    remedy = "one array of shape (runs, fan_out) a layer"
+    if len(_validate.arrays("biases", biases, remedy)) != len(weights):
+        raise ValueError(
+            f"biases must be {len(weights)}, one a layer, got {len(biases)}: {remedy}"
+        )
+    for i, (v, shape) in enumerate(zip(biases, shapes, strict=True)):
+        if _validate.array(f"biases[{i}]", v, remedy, finite=False).shape != shape:
+            raise ValueError(
+                f"biases[{i}] must have shape {shape}, got {np.shape(v)}: {remedy}"
+            )
+
     W = [torch.tensor(w, dtype=torch.float32, requires_grad=True) for w in weights]
-    b = [torch.zeros(runs, 1, w.shape[1], requires_grad=True) for w in W]
+    b = [torch.tensor(v, dtype=torch.float32)[:, None].requires_grad_() for v in biases]
     trained = W + b if bias else W
     rate = torch.tensor(lr, dtype=torch.float32)[:, None, None]
     losses, first_grad = np.empty((steps, runs)), None
@@ -148,7 +164,7 @@ def train(
     finally:
         if flushed and denormal:
             torch.set_flush_denormal(False)
-    detached = [w.detach() for w in W], [v.detach() for v in b]
+    detached = [w.detach() for w in W], [v.detach()[:, 0] for v in b]
     return Runs(losses, *detached, first_grad, activation)
 
 

@@ -43,7 +43,9 @@ def problem(runs=3, widths=(5, 7, 6, 4), samples=40, seed=0):
     return weights, x, y
 
 
-def one_by_one(weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True):
+def one_by_one(
+    weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True, biases=None
+):
     """The training loop that every tutorial has, for a single run."""
     layers = []
     for i, w in enumerate(weights):
@@ -52,6 +54,8 @@ def one_by_one(weights, run, x, y, rate, steps, name, batch_size=None, rng=None,
             linear.weight.copy_(torch.tensor(w[run]))
             if bias:
                 linear.bias.zero_()
+            if biases:
+                linear.bias.copy_(torch.tensor(biases[i][run]))
         layers += [linear] if i == len(weights) - 1 else [linear, MODULES[name]()]
     model = torch.nn.Sequential(*layers)
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
@@ -127,7 +131,7 @@ def test_every_shape_trains_and_says_its_shapes(runs, widths, samples):
     got = train(weights, x, y, learning_rate=[0.1] * runs, steps=2)
     assert got.loss.shape == (2, runs)
     assert [tuple(w.shape) for w in got.weights] == [w.shape for w in weights]
-    assert [b.numel() for b in got.biases] == [runs * w.shape[1] for w in weights]
+    assert [tuple(b.shape) for b in got.biases] == [w.shape[:2] for w in weights]
     assert got.grad_rms.shape == (len(weights), runs)
     for run in range(runs):
         losses, *_ = one_by_one(weights, run, x, y, 0.1, 2, "relu")
@@ -141,6 +145,21 @@ def test_biases_that_are_not_trained_stay_at_zero():
     for run in range(3):
         losses, *_ = one_by_one(weights, run, x, y, 0.3, 20, "relu", bias=False)
         np.testing.assert_allclose(runs.loss[:, run], losses, rtol=1e-5, atol=1e-6)
+
+
+def test_biases_start_where_they_are_told_to():
+    weights, x, y = problem()
+    rng = np.random.default_rng(2)
+    biases = [rng.normal(size=w.shape[:2]) for w in weights]
+    runs = train(weights, x, y, learning_rate=[0.1] * 3, steps=20, biases=biases)
+    for run in range(3):
+        losses, *_ = one_by_one(weights, run, x, y, 0.1, 20, "relu", biases=biases)
+        np.testing.assert_allclose(runs.loss[:, run], losses, rtol=1e-5, atol=1e-6)
+    kept = train(
+        weights, x, y, learning_rate=[0.1] * 3, steps=2, bias=False, biases=biases
+    ).biases
+    for b, start in zip(kept, biases, strict=True):
+        np.testing.assert_allclose(b.numpy(), start, rtol=1e-6)
 
 
 def test_the_first_loss_is_the_mean_cross_entropy_in_nats():
@@ -183,12 +202,14 @@ def test_a_run_that_diverges_leaves_the_others_as_they_were(batch_size, rate):
 def test_what_goes_in_is_not_changed():
     weights, x, y = problem()
     rates = np.array([0.1, 0.2, 0.3])
-    given = [*weights, x, y, rates]
+    biases = [np.ones(w.shape[:2]) for w in weights]
+    given = [*weights, *biases, x, y, rates]
     before = [a.copy() for a in given]
-    train(weights, x, y, learning_rate=rates, steps=3)
-    single = [w.astype(np.float32) for w in weights]  # no conversion, so nothing copies it
-    kept = [w.copy() for w in single]
-    train(single, x, y, learning_rate=rates, steps=3).accuracy(x, y)
+    train(weights, x, y, learning_rate=rates, steps=3, biases=biases)
+    # float32 needs no conversion, so nothing copies it
+    single = [a.astype(np.float32) for a in weights + biases]
+    kept = [a.copy() for a in single]
+    train(single[:3], x, y, learning_rate=rates, steps=3, biases=single[3:]).accuracy(x, y)
     for a, b in zip(given + single, before + kept, strict=True):
         assert np.array_equal(a, b)
 
