@@ -4,6 +4,8 @@ A dense weight has shape (fan_out, fan_in); a convolution's has
 (out_channels, in_channels, kernel...).
 """
 
+import math
+
 import numpy as np
 
 from nbcode import _validate
@@ -72,9 +74,64 @@ def variance_scaling(
     >>> w.shape, round(float(w.std() * 400**0.5), 1)
     ((500, 400), 2.0)
     """
+    std = _std(shape, gain, mode)
+    return _validate.generator("rng", rng).normal(0.0, std, shape)
+
+
+def xavier_uniform(
+    shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Uniform weights of variance gain²·2/(fan_in + fan_out), Glorot's compromise.
+
+    Args:
+        shape: as in :func:`fans`, dense or a convolution's.
+        gain: what the activation needs, such as ``nbcode.theory.gain("tanh")``; positive.
+        rng: NumPy random generator.
+
+    Returns:
+        Array of that shape, float64, uniform between ±√3 standard deviations.
+
+    Raises:
+        ValueError: for a shape without fans or a gain that is not positive.
+
+    Source: Glorot and Bengio 2010, equation 16.
+
+    >>> w = xavier_uniform((3, 3), rng=np.random.default_rng(0))
+    >>> bool(abs(w).max() < 1.0)
+    True
+    """
+    return _uniform(_std(shape, gain, "fan_avg"), shape, rng)
+
+
+def xavier_normal(
+    shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Normal weights of variance gain²·2/(fan_in + fan_out).
+
+    Args, errors: as :func:`xavier_uniform`.
+
+    Returns:
+        Array of that shape, float64.
+
+    Source: Glorot and Bengio 2010, equation 12.
+
+    >>> w = xavier_normal((300, 100), rng=np.random.default_rng(0))
+    >>> round(float(w.std() * 200**0.5), 2)
+    1.0
+    """
+    return variance_scaling(shape, gain, "fan_avg", rng=rng)
+
+
+def _std(shape, gain, mode):
+    """gain/√fan of a dense or a convolution's weight, its arguments checked."""
     fan_in, fan_out = fans(shape)
     gain = _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
     _validate.choice("mode", mode, MODES)
-    _validate.generator("rng", rng)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    return rng.normal(0.0, gain / np.sqrt(fan), shape)
+    return gain / np.sqrt(fan)
+
+
+def _uniform(std, shape, rng):
+    """Uniform weights of that std: a uniform variable's variance is its limit² over 3."""
+    limit = math.sqrt(3.0) * std
+    return _validate.generator("rng", rng).uniform(-limit, limit, shape)

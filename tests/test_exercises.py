@@ -44,6 +44,22 @@ def gelu_slope():
     return np.sum(z * phi * slope * density) / np.sum(phi**2 * density)
 
 
+def xavier_conv_limit(out, inputs, k, groups):
+    fan_in, fan_out = conv_fans(out, inputs, k, 1, groups)
+    return np.sqrt(6 / (fan_in + fan_out))
+
+
+def softplus_mean():
+    """E[log(1 + e^z)] for z ~ N(0, 1), a sum on a fine grid."""
+    z = np.linspace(-12, 12, 24001)
+    return np.sum(np.log1p(np.exp(z)) * norm.pdf(z)) / np.sum(norm.pdf(z))
+
+
+def centred_layer(W, shift=None, scale=2):
+    shift = scale * softplus_mean() if shift is None else shift
+    return scale * W, -shift * W.sum(axis=1)
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -61,6 +77,14 @@ SOLUTIONS = {
     "2.6": 5 * 100 * (1.96 / np.log(10)) ** 2,
     "2.7": 32 * (4 / 2) ** 2,
     "2.8": np.sqrt(1 - 1 / gelu_slope()),
+    "3.1": np.sqrt(3) * np.sqrt(2 / (300 + 100)),
+    "3.2": 2 * 784 / (784 + 20) * 2 * 20 / (784 + 20),
+    "3.3": np.log10(3 ** (29 / 2)),
+    "3.4": xavier_conv_limit,
+    "3.5": 1.0,
+    "3.6": centred_layer,
+    "3.7": (2 / (128 + 4 * 128)) / (2 / (128 + 128)),
+    "3.8": 4 / (4 * np.sqrt(2 / np.pi)) ** 2,
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -132,6 +156,48 @@ WRONG_TURNS = [
     ("2.8", 1 - 1 / gelu_slope(), "take the root"),
     ("2.8", 1 / gelu_slope(), "weights keep"),
     ("2.8", np.sqrt(gelu_slope() - 1), "divide"),
+    ("3.1", np.sqrt(2 / 400), "√3 times"),
+    ("3.1", 6 / 400, "take the root"),
+    ("3.1", np.sqrt(3 / 300), "forward signal"),
+    ("3.1", np.sqrt(3 / 100), "keeps the gradient"),
+    ("3.1", np.sqrt(24 / 400), "a²/12 is for"),
+    ("3.2", 1 / (4 * 784 * 20 / 804**2), "one over it"),
+    ("3.2", np.sqrt(4 * 784 * 20 / 804**2), "of the rms"),
+    ("3.2", 2 * 784 / 804, "first layer alone"),
+    ("3.2", 2 * 20 / 804, "second layer alone"),
+    ("3.2", 20 / 784, "that is not Xavier"),
+    ("3.3", np.log10(3**15), "29 steps, not 30"),
+    ("3.3", np.log10(3.0**29), "that is the mean square; the rms"),
+    ("3.3", np.log10(3.0**30), "mean square, and there are 29"),
+    ("3.3", np.log(3 ** (29 / 2)), "powers of e"),
+    ("3.3", -np.log10(3 ** (29 / 2)), "a positive number"),
+    ("3.4", lambda *a: xavier_conv_limit(*a) / np.sqrt(3), "standard deviation"),
+    ("3.4", lambda o, i, k, g: xavier_conv_limit(o, i, k, g) * k**0.5, "k² entries"),
+    ("3.4", lambda o, i, k, g: np.sqrt(6 / (k**2 * (i / g + o))), "only the fan-in"),
+    ("3.4", lambda o, i, k, g: xavier_conv_limit(o, i, k, 1), "divide both fans"),
+    ("3.4", lambda o, i, k, g: np.sqrt(6 / (i + o)), "times kernel area"),
+    ("3.4", lambda *a: 1.0, "should be"),
+    ("3.5", 1 / 2, "half of tanh's"),
+    ("3.5", 2, "turn it over"),
+    ("3.5", 1 / 3, "E[z⁴] = 3q²"),
+    ("3.5", 3, "cancels the third"),
+    ("3.6", lambda W: 2 * W, "return two arrays"),
+    ("3.6", lambda W: centred_layer(W, scale=1), "weights has the right shape"),
+    ("3.6", lambda W: (2 * W, W.sum(axis=0)), "a row of W"),
+    ("3.6", lambda W: centred_layer(W, -2 * softplus_mean()), "taken *away*"),
+    ("3.6", lambda W: centred_layer(W, softplus_mean()), "multiplied by 2"),
+    ("3.6", lambda W: centred_layer(W, 1.0), "the sigmoid's mean"),
+    ("3.6", lambda W: centred_layer(W, 2 * np.log(2)), "softplus at 0"),
+    ("3.6", lambda W: (np.multiply(W, 2, out=W), -W.sum(axis=1)), "return new arrays"),
+    ("3.7", 2.5, "too *small*"),
+    ("3.7", np.sqrt(0.4), "the variance is asked for"),
+    ("3.7", 1 / 4, "only fan_out"),
+    ("3.7", 1 / 2, "three matrices"),
+    ("3.8", 1 / np.sqrt(2 / np.pi), "k² in 4/k²"),
+    ("3.8", 4 / (2 * np.sqrt(2 / np.pi)) ** 2, "E|z|³"),
+    ("3.8", 1 / (4 * np.sqrt(2 / np.pi)) ** 2, "(2/(k l))²"),
+    ("3.8", 1 / (4 * np.sqrt(2 / np.pi)), "3/2"),
+    ("3.8", 2, "that is p"),
 ]
 
 
@@ -259,7 +325,7 @@ def test_a_function_that_raises_is_reported_not_raised(capsys, number):
     assert sentence == "not yet: your answer raised KeyError: 'width'"
     sentence = told(capsys, number, other)
     assert sentence == "not yet: your answer raised ZeroDivisionError: division by zero"
-    sentence = told(capsys, number, lambda only: only)
+    sentence = told(capsys, number, lambda: 0)
     assert re.match("not yet: your answer raised TypeError: .*argument", sentence)
 
 
