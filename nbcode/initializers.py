@@ -1,46 +1,126 @@
-"""Initial weights, from scratch in NumPy, in torch's layout.
+"""Initial weights, from scratch in NumPy, and the same for a whole torch module.
 
 A dense weight has shape (fan_out, fan_in); a convolution's has
-(out_channels, in_channels, kernel...).
+(out_channels, in_channels, kernel...). Each function of a shape draws one weight;
+:func:`init_` sets all weights of a network by what it reads off the network itself, and
+:func:`lsuv` by what it measures on a batch.
 """
+
+import math
 
 import numpy as np
 
-from nbcode import _validate
+from nbcode import _validate, theory
 
+KINDS = ("dense", "conv", "transposed", "embedding")
 MODES = ("fan_in", "fan_out", "fan_avg")
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight: channels times kernel area.
+def fans(
+    shape: tuple[int, ...],
+    *,
+    kind: str | None = None,
+    groups: int = 1,
+    stride: int | tuple[int, ...] = 1,
+) -> tuple[float, float]:
+    """(fan_in, fan_out) of a weight: the terms of a sum, and the sums that an input enters.
 
     Args:
-        shape: (fan_out, fan_in) of a dense layer, or (out_channels, in_channels, kernel...)
-            of a convolution.
+        shape: (fan_out, fan_in) of a dense layer, (out_channels, in_channels / groups,
+            kernel...) of a convolution, (in_channels, out_channels / groups, kernel...) of
+            a transposed one, (rows, dim) of an embedding: as torch stores them.
+        kind: "dense", "conv", "transposed" or "embedding"; None takes two axes for a dense
+            weight and more for a convolution's.
+        groups: parts of the channels that do not see each other.
+        stride: pixels that a convolution moves by (one number, or one an axis of the
+            kernel), or that a transposed one moves its output by.
 
     Returns:
-        fan_in, the terms in a unit's sum, and fan_out, the sums that an input enters (with
-        stride 1; a stride s divides the latter by s in each direction).
+        fan_in and fan_out. A stride divides the fan_out of a convolution and the fan_in of
+        a transposed one, on average over pixels away from the border; ints where whole. An
+        embedding's fan_in is 1: its sum has one term, the row that was picked.
 
     Raises:
-        ValueError: for fewer than two axes or an axis below 1.
+        ValueError: for a shape that is not one of that kind, or groups and strides that do
+            not fit it.
 
-    Source: He et al. 2015, sections 2.2 (n_l = k²c) and following.
+    Source: He et al. 2015, section 2.2 (n_l = k²c), for stride 1; equation (2.8) and
+    exercise 2.7 of the book for any other.
 
     >>> fans((64, 16, 3, 3))
     (144, 576)
+    >>> fans((32, 16, 4, 4), kind="transposed", stride=2)
+    (128, 256)
     """
-    if _validate.ndim(shape) != 1 or len(shape) < 2:
+    dims = _dims(shape)
+    if kind is None:
+        kind = "dense" if len(dims) == 2 else "conv"
+    _validate.choice("kind", kind, KINDS)
+    if (len(dims) == 2) != (kind in ("dense", "embedding")):
+        axes = "two axes" if kind in ("dense", "embedding") else "a kernel's axes too"
         raise ValueError(
-            "shape must have at least two axes, (fan_out, fan_in), got "
-            f"{_validate._short(shape)}: a bias or a norm's scale has no fans; "
-            "set it by hand"
+            f"shape must have {axes} for kind {kind!r}, got {tuple(dims)}: two axes are "
+            "dense, or an embedding; more are conv, or transposed"
         )
-    out, inputs, *kernel = (
-        _validate.integer("shape", n, "every axis of a weight has entries") for n in shape
+    groups = _validate.integer("groups", groups, "1 where every channel sees all others")
+    if dims[0] % groups or (groups > 1 and len(dims) == 2):
+        raise ValueError(
+            f"groups must divide the channels of a convolution, got {groups} for shape "
+            f"{tuple(dims)}: torch's layers know theirs, layer.groups"
+        )
+    strides = [stride] * (len(dims) - 2) if _validate.ndim(stride) == 0 else list(stride)
+    if len(strides) != len(dims) - 2 or (len(dims) == 2 and np.any(stride != 1)):
+        raise ValueError(
+            f"stride must be one number, or one an axis of the kernel, got "
+            f"{_validate._short(stride)} for shape {tuple(dims)}: torch's layers know "
+            "theirs, layer.stride"
+        )
+    skip = math.prod(
+        _validate.integer("stride", s, "it is a number of pixels, such as 2")
+        for s in (strides or [1])
     )
-    area = int(np.prod(kernel, dtype=int))
-    return inputs * area, out * area
+    if kind == "embedding":
+        return 1, dims[1]
+    area = math.prod(dims[2:])
+    # one group's channels of axis 0, and all of axis 1, which torch stores by the group
+    first, second = dims[0] // groups * area, dims[1] * area
+    if kind == "transposed":  # a convolution's way back: axis 0 comes in, the stride too
+        return _whole(first, skip), second
+    return second, _whole(first, skip)
+
+
+def gain(activation: theory.Activation, negative_slope: float | None = None) -> float:
+    """The gain 1/√E[φ(z)²] of the activation that follows a weight, z ~ N(0, 1).
+
+    Args:
+        activation: a name of :data:`nbcode.theory.ACTIVATIONS` or a vectorized callable.
+        negative_slope: slope a of "leaky_relu" below zero, any finite number; None keeps
+            its 0.01. For no other activation.
+
+    Returns:
+        The gain; √(2/(1+a²)) for leaky ReLU. Torch's ``calculate_gain`` has other numbers
+        where it has any, 5/3 for tanh (here 1.59) and 3/4 for SELU (here 1).
+
+    Raises:
+        ValueError: for an unknown activation, one without a finite second moment or zero
+            everywhere, or a slope with another activation.
+
+    Source: He et al. 2015, equation 14, for leaky ReLU; :func:`nbcode.theory.gain`.
+
+    >>> round(gain("relu"), 4), round(gain("leaky_relu", 1.0), 4)
+    (1.4142, 1.0)
+    """
+    if negative_slope is None:
+        return theory.gain(activation)
+    if activation != "leaky_relu":
+        raise ValueError(
+            f"negative_slope must be None for {_validate._short(activation)}, got "
+            f"{_validate._short(negative_slope)}: only 'leaky_relu' has a slope to choose"
+        )
+    slope = _validate.number(
+        "negative_slope", negative_slope, "it is the slope below zero, such as 0.2"
+    )
+    return math.sqrt(2.0) / math.hypot(1.0, slope)
 
 
 def variance_scaling(
@@ -53,7 +133,7 @@ def variance_scaling(
     """Normal weights of variance gain²/fan: the one family that the book's schemes share.
 
     Args:
-        shape: as in :func:`fans`.
+        shape: as in :func:`fans`, dense or a convolution's.
         gain: what the activation before the weight needs, such as
             ``nbcode.theory.gain("tanh")``; positive.
         mode: the fan in the denominator: "fan_in" keeps the forward signal, "fan_out" the
@@ -72,9 +152,215 @@ def variance_scaling(
     >>> w.shape, round(float(w.std() * 400**0.5), 1)
     ((500, 400), 2.0)
     """
+    std = _std(shape, gain, mode)
+    return _validate.generator("rng", rng).normal(0.0, std, shape)
+
+
+def xavier_uniform(
+    shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Uniform weights of variance gain²·2/(fan_in + fan_out), Glorot's compromise.
+
+    Args:
+        shape: as in :func:`fans`, dense or a convolution's.
+        gain: what the activation needs, as :func:`gain` returns it; positive.
+        rng: NumPy random generator.
+
+    Returns:
+        Array of that shape, float64, uniform between ±√3 standard deviations.
+
+    Raises:
+        ValueError: for a shape without fans or a gain that is not positive.
+
+    Source: Glorot and Bengio 2010, equation 16.
+
+    >>> w = xavier_uniform((3, 3), rng=np.random.default_rng(0))
+    >>> bool(abs(w).max() < 1.0)
+    True
+    """
+    return _uniform(_std(shape, gain, "fan_avg"), shape, rng)
+
+
+def xavier_normal(
+    shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Normal weights of variance gain²·2/(fan_in + fan_out).
+
+    Args, errors: as :func:`xavier_uniform`.
+
+    Returns:
+        Array of that shape, float64.
+
+    Source: Glorot and Bengio 2010, equation 12.
+
+    >>> w = xavier_normal((300, 100), rng=np.random.default_rng(0))
+    >>> round(float(w.std() * 200**0.5), 2)
+    1.0
+    """
+    return variance_scaling(shape, gain, "fan_avg", rng=rng)
+
+
+def he_uniform(
+    shape: tuple[int, ...],
+    mode: str = "fan_in",
+    negative_slope: float = 0.0,
+    *,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Uniform weights of variance 2/((1 + a²)·fan), for ReLU and leaky ReLU.
+
+    Args:
+        shape: as in :func:`fans`, dense or a convolution's.
+        mode: "fan_in" keeps the forward signal, "fan_out" the gradient, "fan_avg" takes the
+            mean of both.
+        negative_slope: slope a below zero; 0 is ReLU.
+        rng: NumPy random generator.
+
+    Returns:
+        Array of that shape, float64, uniform between ±√3 standard deviations.
+
+    Raises:
+        ValueError: for a shape without fans, an unknown mode, a slope that is no number.
+
+    Source: He et al. 2015, equations 10, 14 (forward and backward) and 15.
+
+    >>> w = he_uniform((3, 6), rng=np.random.default_rng(0))
+    >>> bool(abs(w).max() < 1.0)
+    True
+    """
+    return _uniform(_std(shape, gain("leaky_relu", negative_slope), mode), shape, rng)
+
+
+def he_normal(
+    shape: tuple[int, ...],
+    mode: str = "fan_in",
+    negative_slope: float = 0.0,
+    *,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Normal weights of variance 2/((1 + a²)·fan), for ReLU and leaky ReLU.
+
+    Args, errors, source: as :func:`he_uniform`.
+
+    Returns:
+        Array of that shape, float64.
+
+    >>> w = he_normal((300, 200), rng=np.random.default_rng(0))
+    >>> round(float(w.std() * 100**0.5), 2)
+    1.0
+    """
+    return variance_scaling(shape, gain("leaky_relu", negative_slope), mode, rng=rng)
+
+
+def truncated_normal(
+    shape: tuple[int, ...], std: float, bound: float = 2.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Normal weights without tails, of exactly that std *after* the tails are cut.
+
+    Args:
+        shape: of the result, any axes.
+        std: standard deviation of the result; positive.
+        bound: where the tails are cut, in standard deviations of the normal that is cut. A
+            cut at 2 leaves 0.8796 of the std, so that normal is drawn 1/0.8796 as wide.
+            Torch's ``trunc_normal_`` does not enlarge it, and takes its bounds in the units
+            of the weight.
+        rng: NumPy random generator.
+
+    Returns:
+        Array of that shape, float64.
+
+    Raises:
+        ValueError: for an axis below 1, an std that is not positive, a bound below 0.01.
+
+    Source: Johnson, Kotz and Balakrishnan 1994, Continuous Univariate Distributions,
+    section 10.1 of chapter 13: the variance is 1 − 2bN(b)/(1 − 2Φ(−b)).
+
+    >>> w = truncated_normal((400, 100), std=0.02, rng=np.random.default_rng(0))
+    >>> round(float(w.std()), 3), bool(abs(w).max() <= 2 * 0.02 / 0.8796)
+    (0.02, True)
+    """
+    from scipy.special import ndtr, ndtri
+
+    shape = _dims(shape, axes=1)
+    std = _validate.number("std", std, "it is the std of a weight, such as 0.02", above=0)
+    remedy = "2.0 is usual, and much below 1 the weights are as good as uniform"
+    bound = _validate.number("bound", bound, remedy, at_least=0.01)
+    tail = ndtr(-bound)
+    density = math.exp(-(bound**2) / 2) / math.sqrt(2 * math.pi)
+    shrunk = math.sqrt(1 - 2 * bound * density / (1 - 2 * tail))
+    # the inverse of the distribution function: one random number a weight, none rejected
+    z = ndtri(_validate.generator("rng", rng).uniform(tail, 1 - tail, shape))
+    return std / shrunk * np.clip(z, -bound, bound)  # the ends are rounded, or infinite
+
+
+def orthogonal(
+    shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
+) -> np.ndarray:
+    """A random matrix with orthonormal rows or columns, times the gain.
+
+    Args:
+        shape: as in :func:`fans`; a convolution is a matrix (out, in · area), as for torch.
+        gain: factor on the matrix, as :func:`gain` returns it; positive.
+        rng: NumPy random generator.
+
+    Returns:
+        Array of that shape, float64. A tall matrix has orthonormal columns and keeps
+        every length, a wide one has orthonormal rows; an entry's mean square is
+        gain²/max(rows, columns). Every such matrix is equally likely (Haar's measure).
+
+    Raises:
+        ValueError: for fewer than two axes or a gain that is not positive.
+
+    Source: Saxe et al. 2014 for the scheme; Mezzadri 2007 for the signs.
+
+    >>> q = orthogonal((5, 3), rng=np.random.default_rng(0))
+    >>> bool(np.allclose(q.T @ q, np.eye(3)))
+    True
+    """
+    rows, *rest = _dims(shape)
+    columns = math.prod(rest)
+    _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
+    _validate.generator("rng", rng)
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    # QR fixes columns up to their signs, and the routine that computes it has habits:
+    # LAPACK's first entry is never positive. Signs that make r's diagonal positive have
+    # none.
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return gain * (q if rows >= columns else q.T).reshape(shape)
+
+
+def _dims(shape, axes=2):
+    """The axes of a shape as a list of ints, at least that many of them."""
+    if _validate.ndim(shape) != 1 or len(shape) < axes:
+        if axes == 1:
+            raise ValueError(
+                f"shape must list the axes of a weight, got {_validate._short(shape)}: "
+                "(64, 32), say"
+            )
+        raise ValueError(
+            "shape must have at least two axes, (fan_out, fan_in), got "
+            f"{_validate._short(shape)}: a bias or a norm's scale has no fans; "
+            "set it by hand"
+        )
+    remedy = "every axis of a weight has entries"
+    return [_validate.integer("shape", n, remedy) for n in shape]
+
+
+def _whole(a, b):
+    """a/b, as an int where it is one."""
+    return a // b if a % b == 0 else a / b
+
+
+def _std(shape, gain, mode):
+    """gain/√fan of a dense or a convolution's weight, its arguments checked."""
     fan_in, fan_out = fans(shape)
     gain = _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
     _validate.choice("mode", mode, MODES)
-    _validate.generator("rng", rng)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    return rng.normal(0.0, gain / np.sqrt(fan), shape)
+    return gain / np.sqrt(fan)
+
+
+def _uniform(std, shape, rng):
+    """Uniform weights of that std: a uniform variable's variance is its limit² over 3."""
+    limit = math.sqrt(3.0) * std
+    return _validate.generator("rng", rng).uniform(-limit, limit, shape)
