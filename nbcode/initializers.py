@@ -392,6 +392,11 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     found so; anything else is treated as linear, and the table says "not seen", because
     such a forward may well call an activation by itself. Look for these words.
 
+    Equation (2.4) of the book gives a weight the gain of the activation *before* it. In a
+    network of one activation that moves one factor from the last weight to the first:
+    signals then start with E[z²] = gain² instead of 1, and stay so behind ReLU. Where a
+    fixed point at 1 repels (GELU, SiLU), divide the first weight by its gain.
+
     Args:
         module: a torch.nn.Module, on any device and of any floating dtype.
         scheme: "he_normal" or "he_uniform" (std gain/√fan_in), "xavier_normal" or
