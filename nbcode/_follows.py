@@ -25,7 +25,8 @@ class Follower(NamedTuple):
     text: str
 
 
-# A signal keeps its sign and shape of distribution through these, or is summed or picked.
+# What the sum of a unit may pass on its way to the activation: it is moved, picked, scaled
+# or added to.
 _THROUGH = re.compile(
     r"norm|pool|drop|pad|flatten|shuffle|upsampl|interpolate|fold|view|shape|permute"
     r"|transpose|squeeze|^i?(add|sub)$|^(cat|concat|stack|chunk|split|unbind|getitem|roll"
@@ -70,10 +71,8 @@ def _follow(module, end, owner, found):
         for m in filter(is_layer, module.modules()):
             found.setdefault(m, Follower(1.0, "linear (residual sum)"))
         phi = module.activation
-        role = (
-            _role_of_module(phi) if isinstance(phi, nn.Module) else _role_of_function(phi)
-        )
-        if role is not _PASS:
+        read = _role_of_module if isinstance(phi, nn.Module) else _role_of_function
+        if (role := read(phi)) is not _PASS:
             found[module.linear1] = role
     elif (graph := _trace(module)) is not None:
         for node in graph.nodes:
@@ -83,11 +82,9 @@ def _follow(module, end, owner, found):
     else:
         if not type(module).__module__.startswith("torch.nn."):  # a list has no forward
             owner = type(module).__name__
-        why = (
-            f"the forward of {owner} cannot be traced"
-            if owner
-            else "its order is not known"
-        )
+        why = "its order is not known"
+        if owner:
+            why = f"the forward of {owner} cannot be traced"
         unseen = Follower(1.0, f"linear (not seen: {why})")
         children = [m for m in module._modules.values() if m is not None]
         for i, child in enumerate(children):
@@ -100,13 +97,9 @@ def _registered_next(modules, unseen):
         for _, leaf in module.named_modules(remove_duplicate=False):
             role = _PASS if list(leaf.children()) else _role_of_module(leaf)
             if role is not _PASS:
-                # before another layer, forward may still call an activation by itself
-                named = not role.text.startswith("linear")
-                return (
-                    Follower(role.gain, f"{role.text} (registered next)")
-                    if named
-                    else unseen
-                )
+                if role.text.startswith("linear"):
+                    return unseen  # for forward may still call an activation in between
+                return Follower(role.gain, f"{role.text} (registered next)")
     return unseen
 
 
@@ -182,7 +175,10 @@ def _is_leaf(module):
 
 
 def _after(node, root, end):
-    """What the output of a node of root's graph meets first."""
+    """What the output of a node of root's graph meets first.
+
+    Branches may meet different things: the one that is executed first decides.
+    """
     found, reached, todo = {}, set(), [node]
     while todo:
         source = todo.pop()

@@ -386,11 +386,12 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     The gain of a weight is that of the activation that comes *next*, through norms,
     dropout, pooling, reshaping and sums with a skip connection; it is 1 where another
     layer, a softmax or the end comes next. What comes next is read off the record that
-    torch.fx makes of ``forward``, without computing anything. A ``forward`` that cannot be
-    recorded, because it asks a tensor for its value, leaves the order in which layers were
-    registered: an activation that was registered next to a layer is taken and said to be
-    found so; anything else is treated as linear, and the table says "not seen", because
-    such a forward may well call an activation by itself. Look for these words.
+    torch.fx makes of ``forward``, without computing anything. Where an output is used
+    twice, the use executed first decides and the table names the other. A ``forward`` that
+    cannot be recorded, because it asks a tensor for its value, leaves the order in which
+    layers were registered: an activation that was registered next to a layer is taken and
+    said to be found so; anything else is treated as linear, and the table says "not seen",
+    because such a forward may well call an activation by itself. Look for these words.
 
     Equation (2.4) of the book gives a weight the gain of the activation *before* it. In a
     network of one activation that moves one factor from the last weight to the first:

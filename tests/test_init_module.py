@@ -293,6 +293,67 @@ def test_a_layer_that_forward_does_not_call_is_said_to_be_unseen():
     assert found["next"] == "linear (not seen: forward does not call it)"
 
 
+class UNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(1, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.out = nn.Conv2d(8, 1, 3, padding=1)
+
+    def forward(self, x, mask=None):
+        skip = F.relu(self.down(x))
+        up = self.up(F.silu(self.middle(F.max_pool2d(skip, 2))))
+        return self.out(torch.cat([up if mask is None else up * mask, skip], dim=1))
+
+
+class Gated(nn.Module):
+    """A layer times an activation of another, and norms before activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate, self.value, self.out = (nn.Linear(8, 8) for _ in range(3))
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(2))
+
+    def forward(self, x):
+        for norm in self.norms:
+            h = norm(x)
+            x = x + self.out(F.silu(self.gate(h)) * self.value(h))
+        return F.relu(x)
+
+
+NETS = [
+    (
+        UNet,
+        {"down": "relu", "middle": "silu", "up": "linear (Conv2d)", "out": "linear (end)"},
+    ),
+    (
+        Gated,
+        {
+            "gate": "silu",
+            "value": "linear (not seen: mul)",
+            "out": "linear (Linear), also relu",
+        },
+    ),
+    (
+        lambda: nn.Transformer(16, 2, 1, 1, 32, batch_first=True).decoder,
+        {
+            "layers.0.self_attn.in_proj_weight": "linear (attention)",
+            "layers.0.self_attn.out_proj": "linear (residual sum)",
+            "layers.0.multihead_attn.in_proj_weight": "linear (attention)",
+            "layers.0.multihead_attn.out_proj": "linear (residual sum)",
+            "layers.0.linear1": "relu",
+            "layers.0.linear2": "linear (residual sum)",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "found"), NETS)
+def test_what_follows_in_nets_with_branches(make, found):
+    assert following(make()) == found
+
+
 class Swish(nn.Module):
     def forward(self, z):
         return z * torch.sigmoid(z)
