@@ -109,6 +109,7 @@ def resnet():
 
 def test_a_residual_net_is_set_by_the_activations_that_follow():
     net = resnet()
+    nn.init.constant_(net[2].bn1.weight, 7.0)
     rows = init(net)
     leaky = math.sqrt(2 / 1.09)
     gains = {  # gain, fan_in, fan_out, what follows
@@ -216,7 +217,7 @@ OTHERS = [
     (nn.LeakyReLU(0.2), math.sqrt(2 / 1.04)),
     (nn.PReLU(init=0.5), math.sqrt(2 / 1.25)),
     (nn.PReLU(num_parameters=32, init=0.5), math.sqrt(2 / 1.25)),
-    (nn.RReLU(0.25, 0.25), math.sqrt(2 / (1 + 0.25**2))),
+    (nn.RReLU(0.1, 0.4), math.sqrt(2 / (1 + 0.25**2))),
     (nn.ELU(0.5), theory.gain(nn.ELU(0.5))),
     (nn.GELU("tanh"), theory.gain(nn.GELU("tanh"))),
     (nn.Mish(), theory.gain(nn.Mish())),
@@ -322,7 +323,24 @@ class Gated(nn.Module):
         return F.relu(x)
 
 
+class Causal(nn.Module):
+    """Attention by hand, its mask cut to the length of the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.register_buffer("mask", torch.ones(16, 16).tril())
+
+    def forward(self, x):
+        _, length, width = x.size()
+        q, k, v = self.qkv(x).split(width, dim=2)
+        scores = (q @ k.transpose(-2, -1)) * width**-0.5
+        scores = scores.masked_fill(self.mask[:length, :length] == 0, -torch.inf)
+        return F.gelu(self.out(scores.softmax(-1) @ v))
+
+
 NETS = [
+    (Causal, {"qkv": "linear (matmul)", "out": "gelu"}),
     (
         UNet,
         {"down": "relu", "middle": "silu", "up": "linear (Conv2d)", "out": "linear (end)"},
@@ -553,7 +571,8 @@ def test_only_weights_change(make):
     net = make().eval()
     first = next(net.children(), net)
     first.train()
-    first.register_forward_hook(lambda *_: pytest.fail("init_ ran a hook"))
+    for m in net.modules():
+        m.register_forward_hook(lambda *_: pytest.fail("init_ ran a hook"))
     for p in net.parameters():
         p.grad = torch.full_like(p, 2.0)
     before = state(net)
@@ -775,6 +794,14 @@ def test_lsuv_runs_torchs_transformer_layer_by_layer():
     notes = {row.name: row.note for row in initializers.lsuv(net, x)}
     assert notes["layers.1.linear2"] is None
     assert notes["layers.1.self_attn.out_proj"] == "left alone: not called"
+
+
+def test_lsuv_leaves_torchs_random_state():
+    torch.manual_seed(9)
+    net, x = Calls(lambda m, z: m.next(F.dropout(z))), torch.randn(50, 8)
+    before = state(net)
+    initializers.lsuv(net, x)
+    assert_same(before, state(net), "weights")
 
 
 def test_lsuv_in_half_precision():
