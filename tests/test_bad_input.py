@@ -39,6 +39,31 @@ def scaling(shape=(3, 4), *args, rng=RNG, **options):
     return lambda: initializers.variance_scaling(shape, *args, rng=rng, **options)
 
 
+def fans(*shape, **options):
+    return lambda: initializers.fans(shape, **options)
+
+
+def draw(name, shape=(3, 4), *args, rng=RNG, **options):
+    return lambda: getattr(initializers, name)(shape, *args, rng=rng, **options)
+
+
+def init(module=None, *scheme, rng=RNG):
+    module = torch.nn.Linear(2, 2) if module is None else module
+    return lambda: initializers.init_(module, *scheme, rng=rng)
+
+
+def lsuv(module=None, batch=None, **options):
+    module = torch.nn.Linear(2, 2) if module is None else module
+    batch = torch.eye(2) if batch is None else batch
+    return lambda: initializers.lsuv(module, batch, **options)
+
+
+def biased():
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.data, layer.bias.data = torch.eye(2), torch.tensor([-9.0, 9.0])
+    return layer
+
+
 INITIALIZERS = [
     (lambda: initializers.fans(5), "shape", "got 5", "set it by hand"),
     (lambda: initializers.fans(None), "shape", "at least two axes", "got None", "by hand"),
@@ -53,6 +78,71 @@ INITIALIZERS = [
     (lambda: initializers.fans((8, 4, (3, 3))), "shape", "got (8, 4, (3, 3))", "by hand"),
     (lambda: initializers.fans(np.ones((4, 3))), "shape", "got array([[1.", "by hand"),
     (lambda: initializers.fans(torch.ones(99, 99)), "shape", "got tensor", "by hand"),
+    (fans(4, 3, kind="conv"), "shape", "a kernel's axes", "got (4, 3)", "two axes are"),
+    (fans(4, 3, 2, kind="dense"), "shape", "two axes for", "got (4, 3, 2)", "are conv"),
+    (fans(4, 3, 2, kind="embedding"), "shape", "two axes for", "got (4, 3, 2)", "more are"),
+    (fans(4, 3, kind="transposed"), "shape", "'transposed'", "got (4, 3)", "two axes are"),
+    (fans(4, 3, kind="linear"), "kind", "dense, conv, transposed, emb", "got 'linear'"),
+    (fans(4, 3, 2, kind=2), "kind", "dense, conv, transposed, emb", "got 2"),
+    (fans(4, 3, 2, groups=3), "groups", "divide", "got 3 for shape (4", "layer.groups"),
+    (fans(4, 3, groups=2), "groups", "a convolution", "got 2 for shape (4", "layer.groups"),
+    (fans(4, 3, 2, groups=0), "groups", "at least 1, got 0", "1 where"),
+    (fans(4, 3, 2, groups=1.0), "groups", "whole number", "got 1.0", "1 where"),
+    (fans(4, 3, 2, stride=0), "stride", "at least 1, got 0", "such as 2"),
+    (fans(4, 3, 2, stride=0.5), "stride", "whole number", "got 0.5", "such as 2"),
+    (fans(4, 3, 2, stride=(2, 2)), "stride", "got (2, 2) for shape", "layer.stride"),
+    (fans(4, 3, 2, 2, stride=(2, None)), "stride", "got None", "such as 2"),
+    (fans(4, 3, stride=2), "stride", "got 2 for shape (4, 3)", "layer.stride"),
+    (lambda: initializers.gain("swish"), "activation", NAMES, "got 'swish'"),
+    (lambda: initializers.gain(None), "activation", NAMES, "got None"),
+    (lambda: initializers.gain(zero), "activation", "no gain", "zero at", "weight scale"),
+    (lambda: initializers.gain("relu", 0.2), "negative_slope", "0.2", "'leaky_relu'"),
+    (lambda: initializers.gain(abs, 0.2), "negative_slope", "got 0.2", "'leaky_relu'"),
+    (lambda: initializers.gain("leaky_relu", NAN), "negative_slope", "nan", "as 0.2"),
+    (lambda: initializers.gain("leaky_relu", "a"), "negative_slope", "'a'", "as 0.2"),
+    (draw("xavier_uniform", (7,)), "shape", "got (7,)", "set it by hand"),
+    (draw("xavier_uniform", gain=0), "gain", "above 0, got 0", "linear 1.0"),
+    (draw("xavier_normal", gain="tanh"), "gain", "got 'tanh'", "linear 1.0"),
+    (draw("xavier_uniform", rng=1), "rng", "Generator", "got 1", GENERATOR),
+    (draw("xavier_normal", rng=None), "rng", "Generator", "got None", GENERATOR),
+    (draw("he_uniform", (3, 0)), "shape", "got 0", "every axis of a weight"),
+    (draw("he_normal", mode="in"), "mode", "fan_in, fan_out, fan_avg", "got 'in'"),
+    (draw("he_uniform", mode=0.2), "mode", "fan_in, fan_out, fan_avg", "got 0.2"),
+    (draw("he_normal", negative_slope=INF), "negative_slope", "got inf", "such as 0.2"),
+    (draw("he_uniform", negative_slope=[0]), "negative_slope", "got [0]", "as 0.2"),
+    (draw("he_normal", rng=0), "rng", "Generator", "got 0", GENERATOR),
+    (draw("he_uniform", rng="a"), "rng", "Generator", "got 'a'", GENERATOR),
+    (draw("truncated_normal", 5, 1.0), "shape", "list the axes", "got 5", "(64, 32)"),
+    (draw("truncated_normal", (5, -1), 1.0), "shape", "got -1", "every axis"),
+    (draw("truncated_normal", std=0), "std", "above 0, got 0", "such as 0.02"),
+    (draw("truncated_normal", std=NAN), "std", "got nan", "such as 0.02"),
+    (draw("truncated_normal", std=1, bound=0), "bound", "0.01, got 0", "2.0 is usual"),
+    (draw("truncated_normal", std=1, bound=-2), "bound", "got -2", "2.0 is usual"),
+    (draw("truncated_normal", std=1, bound=INF), "bound", "got inf", "2.0 is usual"),
+    (draw("truncated_normal", std=1, rng=0), "rng", "got 0", GENERATOR),
+    (draw("orthogonal", (7,)), "shape", "got (7,)", "set it by hand"),
+    (draw("orthogonal", (7, 0)), "shape", "got 0", "every axis"),
+    (draw("orthogonal", gain=-1), "gain", "above 0, got -1", "linear 1.0"),
+    (draw("orthogonal", rng=np.random), "rng", "got <module", GENERATOR),
+    (init("net"), "module", "torch.nn.Module, got 'net'", "the model itself"),
+    (init(torch.nn.Linear), "module", "got <class 'torch.nn", "the model itself"),
+    (init([torch.nn.Linear(2, 2)]), "module", "got [Linear(", "the model itself"),
+    (init(torch.nn.Linear(2, 2, device="meta")), "module", "got Linear", "to_empty"),
+    (init(None, "he"), "scheme", "he_normal, he_uniform, xavier", "got 'he'"),
+    (init(None, None), "scheme", "he_normal, he_uniform, xavier", "got None"),
+    (init(rng=torch.Generator()), "rng", "got <torch", GENERATOR),
+    (init(rng=0), "rng", "Generator", "got 0", GENERATOR),
+    (lsuv(max), "module", "torch.nn.Module, got <built-in", "the model itself"),
+    (lsuv(torch.nn.ReLU()), "module", "got ReLU without", "the model that holds"),
+    (lsuv(torch.nn.Linear(2, 2, device="meta")), "module", "got Linear", "to_empty"),
+    (lsuv(batch=np.eye(2)), "batch", "a tensor", "got array([[1.", "torch.as_tensor"),
+    (lsuv(batch=torch.ones(0, 2)), "batch", "with entries, got tensor([]", "as_tensor"),
+    (lsuv(batch=torch.ones(2, 5)), "batch", "(2, 5)", "RuntimeError", "you train on"),
+    (lsuv(batch=torch.ones(2, 2) * NAN), "module", "not finite", "by init_ say"),
+    (lsuv(batch=torch.full((2, 2), INF)), "module", "not finite", "by init_ say"),
+    (lsuv(biased()), "module", "reach std 1, got", "10 divisions", "set its bias to 0"),
+    (lsuv(tolerance=0), "tolerance", "above 0, got 0", "such as 0.1"),
+    (lsuv(max_iterations=0), "max_iterations", "at least 1, got 0", "10 are plenty"),
     (scaling((7,)), "shape", "got (7,)", "set it by hand"),
     (scaling(gain=0), "gain", "above 0, got 0", "ReLU takes 2**0.5"),
     (scaling(gain=-1.5), "gain", "got -1.5", "linear 1.0"),
@@ -473,6 +563,8 @@ def test_disagreement_is_an_assertion_error(call, says):
 
 def test_the_good_input_beside_the_bad_is_taken(capsys):
     """Each helper above, with its defaults: so that a case fails for what it says."""
+    for call in (fans(4, 3), draw("he_normal"), init(), lsuv()):
+        call()
     for call in (scaling(), weights([4, 3]), forward(np.ones(4)), backward(), breaking()):
         call()
     for call in (train(), accuracy(X, Y), digits(), subplots(), band([0, 1], [[1, 2]])):
