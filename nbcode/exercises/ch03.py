@@ -37,7 +37,9 @@ def _hourglass(answer):
         "4·784·20/804², by (3.4).",
         {
             804**2
-            / (4 * 784 * 20): "that is how much smaller; the factor itself is one over it.",
+            / (
+                4 * 784 * 20
+            ): "that is how many times smaller; turn it over: a factor below 1.",
             np.sqrt(4 * 784 * 20) / 804: "that is the factor of the rms; take its square.",
             2
             * 784
@@ -64,7 +66,8 @@ def _forgotten_three(answer):
             29 / 2 * np.log(3): "those are powers of e; divide by log 10.",
             -29
             / 2
-            * np.log10(3): "right, but count how many powers *below*: a positive number.",
+            * np.log10(3): "the right size; powers *below* are asked for, positive.",
+            7: "nearly: not rounded to whole powers, please.",
         },
         "the variance is a third of Xavier's, so each layer divides the mean square by 3.",
         rtol=0.005,
@@ -133,6 +136,8 @@ def _centred_layer(answer):
     if not np.array_equal(W, before):
         return False, "your function changes the W that it was given; return new arrays."
     weights, biases = (np.asarray(part, dtype=float) for part in got)
+    if np.allclose(weights, W):
+        return False, "the softplus is multiplied by 2, and W is not: the weights are 2W."
     complaint = _judge.array(weights, 2 * W, "the matrix of weights")
     if complaint:
         return False, complaint
@@ -140,6 +145,7 @@ def _centred_layer(answer):
         return False, "a bias belongs to a unit, a row of W: sum over axis 1."
     if biases.shape == (3,):
         for wrong, why in (
+            (0 * W.sum(1), "they are zero, so the mean stays."),
             (2 * mean * W.sum(1), "the sign: the mean is taken *away*."),
             (-mean * W.sum(1), "the mean is multiplied by 2 as well."),
             (-2 * 0.5 * W.sum(1), "½ is the sigmoid's mean; softplus has another."),
@@ -164,6 +170,7 @@ def _four_gates(answer):
             np.sqrt(0.4): "that is the standard deviation; the variance is asked for.",
             0.25: "fan_in is right as it is; only fan_out is four times too large.",
             0.5: "that is attention's three matrices; here are four.",
+            4: "four times the units are not four times the variance: compare two fans.",
         },
         "compare 2/(128 + 128) with 2/(128 + 4·128).",
     )
@@ -182,6 +189,7 @@ def _softsign(answer):
             / (
                 4 * np.sqrt(2 / np.pi)
             ): "that treats dq/dl = −k q² ; here the power is 3/2.",
+            np.pi / 16: "k is 4√(2/π): φ² loses 2|z|³, and E|z|³ has a 2 of its own.",
             2: "that is p; c is asked for.",
         },
         "dq/dl = −k·q^(3/2) with k = 4√(2/π); look at the derivative of q^(−1/2).",
