@@ -6,12 +6,15 @@ equations 3 and 4).
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
 from nbcode import _validate
 
 Activation = str | Callable
+
+_NOTHING = 1e-12  # a q that stands for the limit q → 0
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -393,6 +396,200 @@ def log_norm_variance(activation: Activation, depth: int, width: int) -> float:
     phi = _named(activation)
     fourth = expectation(lambda z: phi(z) ** 4, 1.0, _kinks(activation))
     return float((fourth * gain(activation) ** 4 - 1) * depth / width)
+
+
+def fixed_point(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
+    """The second moment q* at which a signal that starts at q = 1 settles.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        sigma_w: √(fan_in · Var[w]); positive.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Returns:
+        The first q with q = σ_w² E[φ²] + σ_b² on the way that the map takes from 1; 1.0 if
+        1 is one (ReLU at its gain, where any q is), 0.0 if the signal dies.
+
+    Raises:
+        ValueError: for a number out of range, an unknown activation, or a signal that
+            grows without bound.
+
+    Source: Poole et al. 2016, section 2.
+
+    >>> round(fixed_point("tanh", sigma_w=1.5, sigma_b=0.3), 3)
+    0.961
+    """
+    from scipy.optimize import brentq
+
+    def excess(log_q):
+        q = np.exp(log_q)
+        return second_moment_map(q, activation, sigma_w, sigma_b) / q - 1
+
+    here = excess(0.0)
+    if abs(here) < 1e-9:
+        return 1.0
+    step, place = np.sign(here) * 0.5, 0.0
+    while abs(place) < 28:  # from 1e-12 to 1e12
+        place += step
+        there = excess(place)
+        if there * here <= 0:
+            return float(np.exp(brentq(excess, place - step, place, xtol=1e-12)))
+    if here > 0:
+        raise ValueError(
+            f"sigma_w must let the signal settle, got {sigma_w:g}: at {activation!r} q "
+            "grows without bound; lower it"
+        )
+    return 0.0
+
+
+def chi(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
+    """χ = σ_w² E[φ'(z)²] at q*: what a layer does to a small difference, or a gradient.
+
+    Below 1 two inputs become alike and gradients vanish (order), above 1 they part and
+    gradients explode (chaos).
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        sigma_w: √(fan_in · Var[w]); positive.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Raises:
+        ValueError: as :func:`fixed_point`.
+
+    Source: Schoenholz et al. 2017, equation 5.
+
+    >>> round(chi("relu", sigma_w=2**0.5), 9)
+    1.0
+    """
+    q = fixed_point(activation, sigma_w, sigma_b)
+    return float(sigma_w**2 * slope_second_moment(activation, max(q, _NOTHING)))
+
+
+def correlation_map(
+    c: float, activation: Activation, sigma_w: float, sigma_b: float = 0.0
+) -> float:
+    """One layer of the map of the correlation of two inputs, both at q*.
+
+    c → (σ_w² E[φ(z₁)φ(z₂)] + σ_b²) / q*, where z₁ and z₂ are normal with variance q* and
+    correlation c.
+
+    Args:
+        c: correlation E[z₁z₂]/q* of two signals at one layer; between −1 and 1.
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable (one that bends
+            elsewhere than at zero costs a few digits).
+        sigma_w: √(fan_in · Var[w]); positive.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Returns:
+        Their correlation at the next layer.
+
+    Raises:
+        ValueError: for a correlation outside [−1, 1], or as :func:`fixed_point`.
+
+    Source: Poole et al. 2016, equation 5.
+
+    >>> round(correlation_map(0.0, "relu", sigma_w=2**0.5), 6)  # 1/π
+    0.31831
+    """
+    c = _validate.number("c", c, "it is a correlation, from -1 to 1", at_least=-1)
+    if c > 1:
+        raise ValueError(f"c must be at most 1, got {c:g}: it is a correlation")
+    q = max(fixed_point(activation, sigma_w, sigma_b), _NOTHING)
+    phi, kinks, rest = _named(activation), _kinks(activation), np.sqrt(q * (1 - c**2))
+    if rest == 0:
+        product = expectation(
+            lambda z: phi(z) * phi(c * z), q, (*kinks, *np.negative(kinks))
+        )
+    else:
+        places = np.array([*kinks, -10.0, -1.0, 1.0, 10.0])
+        product = expectation(
+            lambda z: phi(z) * _mean_given(phi, c * z, rest, places), q, kinks
+        )
+    own = second_moment_map(q, activation, sigma_w, sigma_b)
+    return float((sigma_w**2 * product + sigma_b**2) / own)
+
+
+def _mean_given(phi, mean, std, places):
+    """E[φ(z)] for z ~ N(mean, std²), for an array of means; Gauss between the places."""
+    points, weights = np.polynomial.legendre.leggauss(40)
+    edges = (places - mean[:, None]) / std
+    edges = np.sort(np.clip(np.pad(edges, ((0, 0), (0, 3)), constant_values=9.0), -9, 9))
+    edges[:, 0], edges[:, -1] = -9.0, 9.0
+    low, high = edges[:, :-1, None], edges[:, 1:, None]
+    t = (low + high) / 2 + (high - low) / 2 * points
+    y = phi(mean[:, None, None] + std * t) * np.exp(-t * t / 2) / np.sqrt(2 * np.pi)
+    return np.sum((high - low)[..., 0] / 2 * (y @ weights), axis=1)
+
+
+def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
+    """1/|log χ|: the layers in which a small difference or a gradient changes by e.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        sigma_w: √(fan_in · Var[w]); positive.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Returns:
+        A number of layers; infinite at the edge of chaos.
+
+    Raises:
+        ValueError: as :func:`fixed_point`.
+
+    Source: Schoenholz et al. 2017, sections 3 and 4.
+
+    >>> round(depth_scale("relu", sigma_w=1.0), 3)  # 1/log 2
+    1.443
+    """
+    rate = abs(np.log(chi(activation, sigma_w, sigma_b)))
+    return float("inf") if rate < 1e-9 else float(1 / rate)
+
+
+def edge_of_chaos(activation: Activation, sigma_b: float = 0.0) -> float:
+    """The σ_w at which χ = 1 for a bias of standard deviation σ_b.
+
+    Args:
+        activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
+        sigma_b: standard deviation of a bias; not negative.
+
+    Returns:
+        σ_w = √(fan_in · Var[w]).
+
+    Raises:
+        ValueError: for a number out of range, an unknown activation, or if no signal
+            settles with χ = 1.
+
+    Source: Poole et al. 2016, figure 1; Schoenholz et al. 2017, section 3.
+
+    >>> round(edge_of_chaos("tanh", sigma_b=0.3), 3)
+    1.396
+    """
+    from scipy.optimize import brentq
+
+    remedy = "it is the std of a bias, such as 0.0"
+    sigma_b = _validate.number("sigma_b", sigma_b, remedy, at_least=0)
+
+    def surplus(log_q):  # χ = 1 fixes σ_w by q; which σ_b would q then need?
+        q = np.exp(log_q)
+        ratio = second_moment(activation, q) / slope_second_moment(activation, q)
+        return q - ratio - sigma_b**2
+
+    places, log_q = np.log(_NOTHING) + np.arange(0, 40, 0.5), np.log(_NOTHING)
+    if surplus(log_q) < -1e-15:
+        for low, high in pairwise(places):
+            if surplus(high) >= 0:
+                log_q = brentq(surplus, low, high, xtol=1e-12)
+                break
+    sigma_w = float(slope_second_moment(activation, np.exp(log_q)) ** -0.5)
+    try:
+        settles = abs(chi(activation, sigma_w, sigma_b) - 1) < 1e-4
+    except ValueError:  # the signal grows without bound
+        settles = False
+    if not settles:
+        raise ValueError(
+            f"sigma_b must leave a signal that settles with χ = 1, got {sigma_b:g}: "
+            f"{activation!r} has none there; see chi() for what there is"
+        )
+    return sigma_w
 
 
 def _named(name):

@@ -210,6 +210,31 @@ THEORY = [
     (lambda: theory.log_norm_variance("relu", 0, 3), "depth", "got 0", "such as 50"),
     (lambda: theory.log_norm_variance("relu", 2, 1.5), "width", "got 1.5", "such as 64"),
     (lambda: theory.log_norm_variance(zero, 2, 3), "activation", "no gain", "zero at"),
+    (lambda: theory.fixed_point("relu", 1.5), "sigma_w", "got 1.5", "'relu'", "lower it"),
+    (lambda: theory.fixed_point("linear", 1, 0.1), "sigma_w", "got 1:", "lower it"),
+    (lambda: theory.fixed_point("tanh", 0), "sigma_w", "above 0, got 0", "such as 1.0"),
+    (lambda: theory.chi("tanh", 1, -0.1), "sigma_b", "got -0.1", "of a bias"),
+    (lambda: theory.chi("Tanh", 1), "activation", NAMES, "got 'Tanh'"),
+    (lambda: theory.correlation_map(1.1, "tanh", 1), "c", "at most 1, got 1.1", "correl"),
+    (
+        lambda: theory.correlation_map(-1.1, "tanh", 1),
+        "c",
+        "at least -1, got -1.1",
+        "-1 to",
+    ),
+    (lambda: theory.correlation_map([0.5], "tanh", 1), "c", "got [0.5]", "correlation"),
+    (lambda: theory.correlation_map(NAN, "tanh", 1), "c", "got nan", "from -1 to 1"),
+    (lambda: theory.depth_scale("relu", 2), "sigma_w", "got 2:", "lower it"),
+    (lambda: theory.edge_of_chaos("tanh", -1), "sigma_b", "got -1", "such as 0.0"),
+    (
+        lambda: theory.edge_of_chaos("relu", 0.1),
+        "sigma_b",
+        "got 0.1",
+        "'relu'",
+        "see chi()",
+    ),
+    (lambda: theory.edge_of_chaos("gelu"), "sigma_b", "got 0:", "'gelu' has none"),
+    (lambda: theory.edge_of_chaos(None), "activation", NAMES, "got None"),
 ]
 
 

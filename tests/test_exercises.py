@@ -60,6 +60,57 @@ def centred_layer(W, shift=None, scale=2):
     return scale * W, -shift * W.sum(axis=1)
 
 
+def two_ratios(widths, mode, first=1):
+    up = down = 1.0
+    for n, m in zip(widths[first:-1], widths[first + 1 :], strict=True):
+        fan = {"fan_in": n, "fan_out": m, "fan_avg": (n + m) / 2}[mode]
+        up, down = up * n / fan, down * m / fan
+    return up, down
+
+
+def border(size, axes=2):
+    """Largest eigenvalue of the walk that adds up three neighbours, for that many axes."""
+    walk = (np.eye(size) + np.eye(size, k=1) + np.eye(size, k=-1)) / 3
+    return np.linalg.eigvalsh(walk).max() ** axes
+
+
+def two_moments(name, q):
+    """E[φ²] and E[φ'²] for z ~ N(0, q), in closed form or as sums on a fine grid."""
+    if name == "hardtanh":
+        inside = erf(1 / np.sqrt(2 * q))
+        tail = np.sqrt(2 * q / np.pi) * np.exp(-1 / (2 * q))
+        return q * inside - tail + 1 - inside, inside
+    t = np.linspace(-12, 12, 24001)
+    density = np.exp(-t * t / 2) / np.sum(np.exp(-t * t / 2))
+    x = np.tanh(np.sqrt(q) * t)
+    return np.sum(x**2 * density), np.sum((1 - x**2) ** 2 * density)
+
+
+def edge_point(name, q):
+    moment, slope = two_moments(name, q)
+    return slope**-0.5, np.sqrt(q - moment / slope)
+
+
+def merging_layer(c=0.3, layer=1):
+    """The first layer with c > 0.99, by the arc-cosine kernel."""
+    while c <= 0.99:
+        c, layer = (np.sqrt(1 - c * c) + c * (np.pi - np.arccos(c))) / np.pi, layer + 1
+    return layer
+
+
+def selu_settles(factor, q=1.0):
+    """The q to which q → factor·E[selu²] goes, on a fine grid."""
+    t = np.linspace(-12, 12, 24001)
+    density = np.exp(-t * t / 2) / np.sum(np.exp(-t * t / 2))
+    for _ in range(300):
+        z = np.sqrt(q) * t
+        x = 1.0507009873554805 * np.where(
+            z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))
+        )
+        q = factor * np.sum(x**2 * density)
+    return q
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -85,6 +136,22 @@ SOLUTIONS = {
     "3.6": centred_layer,
     "3.7": (2 / (128 + 4 * 128)) / (2 / (128 + 128)),
     "3.8": 4 / (4 * np.sqrt(2 / np.pi)) ** 2,
+    "4.1": np.sqrt(2 / (1 + 0.2**2) / 512),
+    "4.2": np.sqrt(3) * np.sqrt(2 / (64 * 9)),
+    "4.3": 1 / (3 * 256) / (1 - 1 / 3),
+    "4.4": two_ratios,
+    "4.5": border(4),
+    "4.6": 1 / np.sqrt(2) ** 2,
+    "4.7": 1,
+    "4.8": np.sqrt(4 / (1024 * (4 / 2) * 4)),
+    "5.1": 2 * (1 / np.sqrt(2 * np.pi)) ** 2,
+    "5.2": 6 / np.log(1 / 0.9),
+    "5.3": edge_point,
+    "5.4": 20 * ((1 + 1 / 16) / 2 / ((1 + 1 / 4) / 2) ** 2 - 1),
+    "5.5": merging_layer(),
+    "5.6": np.sqrt((2 ** (1 / 24) - 1) / 2),
+    "5.7": selu_settles(1 / 0.9),
+    "5.8": np.sqrt(1 + 2 * np.e**2),
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -203,6 +270,81 @@ WRONG_TURNS = [
     ("3.8", 1 / (4 * np.sqrt(2 / np.pi)), "3/2"),
     ("3.8", np.pi / 16, "a 2 of its own"),
     ("3.8", 2, "that is p"),
+    ("4.1", np.sqrt(2 / 512), "plain ReLU's"),
+    ("4.1", np.sqrt(2 / (1 + 0.2) / 512), "with its square"),
+    ("4.1", 2 / 1.04 / 512, "root is asked for"),
+    ("4.1", np.sqrt(2 / 1.04), "divide it by √512"),
+    ("4.1", np.sqrt(1.04 / 2 / 512), "the other way"),
+    ("4.2", np.sqrt(2 / 576), "√3 of them"),
+    ("4.2", np.sqrt(6 / (96 * 9)), "that is fan_out"),
+    ("4.2", np.sqrt(6 / 64), "nine positions belong"),
+    ("4.2", np.sqrt(6 / (64 * 3)), "not three"),
+    ("4.2", np.sqrt(3 / 576), "the 2 of ReLU"),
+    ("4.2", 2 * np.sqrt(6 / 576), "half of it"),
+    ("4.3", 1 / (3 * 256) / (1 - 1 / 6), "with ReLU, which halves"),
+    ("4.3", 1 / (3 * 256), "layers before"),
+    ("4.3", 1 / 256 / (1 - 1 / 3), "like a weight"),
+    ("4.3", 1 / 256 / (1 - 1 / 6), "and a bias has variance"),
+    ("4.3", np.sqrt(1 / 512), "that is the rms"),
+    ("4.4", lambda widths, mode: two_ratios(widths, mode)[0], "two numbers"),
+    ("4.4", lambda widths, mode: two_ratios(widths, mode, first=0), "without W¹"),
+    ("4.4", lambda widths, mode: two_ratios(widths, mode)[::-1], "forward comes first"),
+    ("4.4", lambda widths, mode: np.sqrt(two_ratios(widths, mode)), "not their roots"),
+    ("4.4", lambda widths, mode: 1 / np.array(two_ratios(widths, mode)), "upside down"),
+    (
+        "4.4",
+        lambda widths, mode: two_ratios(widths, mode) if mode != "fan_avg" else (1, 1),
+        "the mean of both fans",
+    ),
+    ("4.4", lambda widths, mode: (7, 7), "over the layers 2 to L"),
+    ("4.5", border(4, axes=1), "one axis"),
+    ("4.5", (10 / 12) ** 2, "the first layer"),
+    ("4.5", border(3), "not at H"),
+    ("4.5", border(4, axes=4), "mean square already"),
+    ("4.6", 2, "longer steps"),
+    ("4.6", 1 / np.sqrt(2), "worth"),
+    ("4.6", np.sqrt(2), "a second one"),
+    ("4.6", 1, "with respect to v"),
+    ("4.7", np.sqrt(2), "that is ReLU's"),
+    ("4.7", 1 / np.sqrt(2), "not the sum of two"),
+    ("4.7", 1 / np.sqrt(1 - 1 / np.pi), "take E[x²]"),
+    ("4.7", 1 / np.sqrt(1 / np.pi), "the larger"),
+    ("4.8", np.sqrt(2 / 1024), "not linear"),
+    ("4.8", np.sqrt(1 / 1024), "makes the output 8"),
+    ("4.8", np.sqrt(4 / (1024 * 4 * 4)), "halves one"),
+    ("4.8", np.sqrt(1 / (1024 * 8)), "not back to 4"),
+    ("4.8", 4 / (1024 * 8), "root is asked for"),
+    ("5.1", 0, "both have a mean"),
+    ("5.1", 1 / (2 * np.pi), "He's gain"),
+    ("5.1", 1 / 2, "slope of the map"),
+    ("5.1", (2 * np.pi) ** -0.5, "mean of ReLU"),
+    ("5.2", 1 / np.log(1 / 0.9), "says six"),
+    ("5.2", 6 / np.log10(1 / 0.9), "natural logarithm"),
+    ("5.2", 6 / np.log(0.9**-0.5), "no root"),
+    ("5.3", lambda *a: edge_point(*a)[0], "two numbers"),
+    ("5.3", lambda *a: (edge_point(*a)[0] ** 2, edge_point(*a)[1]), "that is σ_w²"),
+    ("5.3", lambda *a: (two_moments(*a)[0] ** -0.5, 0.1), "not φ²"),
+    ("5.3", lambda *a: (1.0, edge_point(*a)[1]), "σ_w should be"),
+    ("5.3", lambda *a: (edge_point(*a)[0], edge_point(*a)[1] ** 2), "that is σ_b²"),
+    ("5.3", lambda *a: (edge_point(*a)[0], 0.0), "σ_b should be"),
+    ("5.4", 0.36, "one layer's"),
+    ("5.4", 20 * 1.36, "Gaussian weights"),
+    ("5.4", 20, "that is ReLU's"),
+    ("5.4", 1.36**20 - 1, "does not multiply"),
+    ("5.5", 3 * np.pi / np.sqrt(2) * 10, "iterate the map itself"),
+    ("5.5", np.ceil(3 * np.pi / np.sqrt(2) * 10), "rounded up"),
+    ("5.5", merging_layer(layer=0), "number of steps"),
+    ("5.6", (2 ** (1 / 24) - 1) / 2, "take the root"),
+    ("5.6", np.sqrt(2 ** (1 / 24) - 1), "two branches"),
+    ("5.6", np.sqrt((2 ** (1 / 24) - 1) / 4), "add their squares"),
+    ("5.6", 1 / np.sqrt(2 * 24), "makes it e"),
+    ("5.7", 1, "AlphaDropout"),
+    ("5.7", 1 / 0.9, "after one layer"),
+    ("5.7", selu_settles(1 / 0.9**2), "by its square"),
+    ("5.8", 1 + 2 * np.e**2, "take the root"),
+    ("5.8", 1, "0.79"),
+    ("5.8", 1 + np.e**2, "squares add"),
+    ("5.8", (1 - 2 * np.e**2 / (1 + np.e**2) ** 2) ** -0.5, "both parts"),
 ]
 
 

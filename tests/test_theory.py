@@ -446,6 +446,108 @@ def test_log_norm_variance_is_what_random_networks_show():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "sigma_w", "sigma_b"),
+    [
+        ("tanh", 0.8, 0.05),
+        ("tanh", 1.0, 0.1),
+        ("tanh", 3.0, 0.0),
+        ("hardtanh", 1.5, 0.3),
+        ("sigmoid", 4.0, 0.0),
+        ("selu", 0.75, 0.0),
+        ("selu", 1.0, 0.0),
+        ("linear", 0.5, 2.0),
+        ("relu", 1.0, 30.0),
+    ],
+)
+def test_fixed_point_is_where_iteration_from_one_ends(name, sigma_w, sigma_b):
+    q = 1.0
+    for _ in range(400):
+        q = theory.second_moment_map(q, name, sigma_w, sigma_b)
+    assert theory.fixed_point(name, sigma_w, sigma_b) == pytest.approx(q, rel=1e-6)
+
+
+def test_fixed_points_without_a_place_of_their_own():
+    assert theory.fixed_point("relu", 2**0.5) == theory.fixed_point("linear", 1.0) == 1
+    assert theory.fixed_point("relu", 1.41) == theory.fixed_point("tanh", 0.9) == 0
+    assert theory.fixed_point("tanh", 1.0) == theory.fixed_point("gelu", 1.5) == 0
+    # near the edge q* = σ_w² − 1 over the coefficients of tanh²: E[tanh²] ≈ q − 2q²
+    assert theory.fixed_point("tanh", 1.0001) == pytest.approx(1e-4, rel=0.01)
+
+
+@pytest.mark.parametrize("sigma_b", [0.0, 0.05, 0.3, 1.0])
+@pytest.mark.parametrize("name", ["tanh", "hardtanh", erf, np.sin])
+def test_edge_of_chaos_has_chi_one(name, sigma_b):
+    sigma_w = theory.edge_of_chaos(name, sigma_b)
+    assert theory.chi(name, sigma_w, sigma_b) == pytest.approx(1, abs=2e-5)
+    if sigma_b and name != "hardtanh":
+        assert theory.chi(name, 0.97 * sigma_w, sigma_b) < 1
+        assert theory.chi(name, 1.03 * sigma_w, sigma_b) > 1
+
+
+def test_edges_that_are_known():
+    assert theory.edge_of_chaos("relu") == pytest.approx(2**0.5, rel=1e-9)
+    assert theory.edge_of_chaos("linear") == pytest.approx(1, rel=1e-9)
+    assert theory.edge_of_chaos("tanh") == pytest.approx(1, rel=1e-6)
+    leaky = np.sqrt(2 / (1 + 0.01**2))
+    assert theory.edge_of_chaos("leaky_relu") == pytest.approx(leaky, rel=1e-9)
+
+
+def test_chi_and_depth_scale_in_closed_form():
+    """For erf both moments are Gaussian integrals; q* is found by iterating."""
+    q = 1.0
+    for _ in range(500):
+        q = 1.4**2 * 2 / np.pi * np.arcsin(2 * q / (1 + 2 * q)) + 0.04
+    expected = 1.4**2 * 4 / np.pi / np.sqrt(1 + 4 * q)
+    assert theory.chi(erf, 1.4, 0.2) == pytest.approx(expected, rel=1e-6)
+    scale = theory.depth_scale(erf, 1.4, 0.2)
+    assert scale == pytest.approx(1 / abs(np.log(expected)), rel=1e-4)
+    assert theory.depth_scale("relu", 1.0) == pytest.approx(1 / np.log(2), rel=1e-9)
+    assert theory.depth_scale("relu", 2**0.5) == np.inf
+
+
+def arc_cosine(c):
+    """Cho and Saul 2009, at He's gain."""
+    return (np.sqrt(1 - c * c) + c * (np.pi - np.arccos(c))) / np.pi
+
+
+@pytest.mark.parametrize("c", [-1.0, -0.7, 0.0, 0.3, 0.95, 1 - 1e-8, 1.0])
+def test_correlation_map_in_closed_form(c):
+    for sigma_w in (1.0, 2**0.5):  # ReLU's does not depend on the scale
+        mapped = theory.correlation_map(c, "relu", sigma_w)
+        assert mapped == pytest.approx(arc_cosine(c), abs=1e-12)
+    q = theory.fixed_point(erf, 1.5, 0.3)
+    covariance = 1.5**2 * 2 / np.pi * np.arcsin(2 * q * c / (1 + 2 * q)) + 0.09
+    assert theory.correlation_map(c, erf, 1.5, 0.3) == pytest.approx(
+        covariance / q, abs=1e-9
+    )
+    linear = (0.25 * c * 4 / 3 + 1) / (4 / 3)
+    assert theory.correlation_map(c, "linear", 0.5, 1.0) == pytest.approx(linear, abs=1e-9)
+    assert theory.correlation_map(c, "tanh", 0.8) == pytest.approx(c, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["tanh", "hardtanh", "sigmoid", "elu", "selu"])
+def test_correlation_map_is_one_at_one_with_slope_chi(name):
+    sigma_w, h = 0.9, 1e-5
+    assert theory.correlation_map(1.0, name, sigma_w, 0.2) == pytest.approx(1, abs=1e-9)
+    below = theory.correlation_map(1 - h, name, sigma_w, 0.2)
+    chi = theory.chi(name, sigma_w, 0.2)
+    assert (1 - below) / h == pytest.approx(chi, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["tanh", "hardtanh", "selu"])
+def test_correlation_map_is_what_a_wide_layer_does(name):
+    rng, n, c, sigma_w, sigma_b = np.random.default_rng(2), 1_000_000, 0.6, 0.9, 0.3
+    q = theory.fixed_point(name, sigma_w, sigma_b)
+    z, v = rng.normal(0, np.sqrt(q), (2, n))
+    phi = theory.activation(name)
+    product = np.mean(phi(z) * phi(c * z + np.sqrt(1 - c * c) * v))
+    measured = (sigma_w**2 * product + sigma_b**2) / q
+    assert theory.correlation_map(c, name, sigma_w, sigma_b) == pytest.approx(
+        measured, abs=0.01
+    )
+
+
 @pytest.mark.parametrize("bad", ["Relu", "", "swish", None, 3, ["relu"]])
 def test_an_unknown_activation_is_told_the_names(bad):
     for use in (
