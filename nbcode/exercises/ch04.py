@@ -12,6 +12,7 @@ def _leaky_std(answer):
         "Var[w] = 2/((1 + 0.2²)·512).",
         {
             np.sqrt(2 / 512): "that is plain ReLU's; the slope lets 0.2² of half through.",
+            np.sqrt(1 / (1.04 * 512)): "the 2 is missing: half of z² gets through whole.",
             np.sqrt(2 / (1.2 * 512)): "the slope counts with its square, 1 + 0.2².",
             2 / (1.04 * 512): "that is the variance of a weight; its root is asked for.",
             np.sqrt(2 / 1.04): "that is the gain; divide it by √512.",
@@ -28,6 +29,9 @@ def _conv_bound(answer):
         np.sqrt(6 / 576),
         "√3 standard deviations of √(2/576).",
         {
+            np.sqrt(
+                1 / 576
+            ): "that is PyTorch's default, a third of a linear layer's variance.",
             np.sqrt(2 / 576): "that is the standard deviation; a bound is √3 of them.",
             np.sqrt(6 / 864): "that is fan_out; the fan-in has the 64 input channels.",
             np.sqrt(6 / 64): "the kernel's nine positions belong to the fan-in.",
@@ -48,12 +52,14 @@ def _linear_default(answer):
         "q = q/3 + 1/(3·256) is solved by 1/512.",
         {
             0.4 / 256: "that is with ReLU, which halves; a linear layer keeps q/3.",
+            0: "that forgets the biases, which the default draws at random too.",
             1 / 768: "that is what one layer's biases add; the layers before add to it.",
             1.5 / 256: "a bias has the variance 1/(3·256), like a weight.",
             1 / 256 / (1 - 1 / 6): "that is with ReLU, and a bias has variance 1/(3·256).",
             np.sqrt(1 / 512): "that is the rms; q is its square.",
         },
         "a layer multiplies q by n·Var[w] = 1/3 and adds Var[b] = 1/(3·256).",
+        rtol=0.03,
     )
 
 
@@ -104,6 +110,10 @@ def _golden(answer):
             (10 / 12) ** 2: "that is the first layer, from a flat start; go on.",
             ((1 + 2 * np.cos(np.pi / 4)) / 3)
             ** 2: "the sine vanishes at 0 and at H + 1 = 5, not at H.",
+            1
+            / eigenvalue
+            ** 2: "that is how many times smaller; the fraction left is one over it.",
+            (1 + 2 * np.cos(np.pi / 9)) ** 2 / 9: "that is for 8×8; here H = 4.",
             eigenvalue**4: "q is a mean square already; λ² is for the two axes.",
         },
         "λ = (1 + 2·cos(π/(H+1)))/3 for one axis, H = 4.",
