@@ -29,6 +29,7 @@ def _six_scales(answer):
         {
             -1 / np.log(0.9): "that is one depth scale; the rule says six.",
             -6 / np.log10(0.9): "take the natural logarithm: χ^l = e^(−l/ξ).",
+            60.0: "1 − χ is not |log χ|: take the logarithm itself.",
             -12 / np.log(0.9): "no root of χ is taken: 1 − c itself shrinks by χ.",
         },
         "ξ = 1/|log χ| by (5.5), and six of them.",
@@ -50,8 +51,13 @@ def _edge_point(answer):
             return False, f"{call}: that is σ_w², the variance; take the root."
         if _judge.near(got[0], moment**-0.5, 1e-6):
             return False, f"{call}: σ_w has φ'² in it, not φ²: χ = 1 is about slopes."
+        if _judge.near(got[0], sigma_b, 1e-6) and _judge.near(got[1], sigma_w, 1e-6):
+            return False, f"{call}: that is (σ_b, σ_w); the weights come first."
+        at_one = theory.slope_second_moment(name) ** -0.5
+        if q != 1 and _judge.near(got[0], at_one, 1e-6):
+            return False, f"{call}: the slopes belong to z of variance q, not 1."
         if not _judge.near(got[0], sigma_w, 1e-6):
-            return False, f"{call}: σ_w should be {sigma_w:.4f}, yours is {got[0]}."
+            return False, f"{call}: σ_w is not the one with χ = σ_w²·E[φ'(z)²] = 1."
         if _judge.near(got[1], sigma_b**2, 1e-5):
             return False, f"{call}: that is σ_b², the variance; take the root."
         if not _judge.near(got[1], sigma_b, 1e-5):
@@ -117,10 +123,12 @@ def _selu_dropout(answer):
         {
             1.0: "that is without dropout, or with AlphaDropout.",
             1 / 0.9: "that is after one layer; the next starts from there.",
+            0.9 * theory.fixed_point("selu", sigma_w=0.9**-0.5): "that is E[φ²] before the "
+            "dropout; q = E[z²] comes after it.",
             theory.fixed_point("selu", sigma_w=1 / 0.9): "E[x²] grows by 1/0.9, not by "
             "its square: dropout keeps 0.9 of the entries.",
         },
-        "each layer multiplies E[φ²] by 1/0.9; iterate until q stays.",
+        "E[z²] is E[φ(z)²]/0.9 of the layer below; iterate until it stays.",
         rtol=0.05,
     )
 
@@ -134,7 +142,9 @@ def _highway(answer):
         {
             1 + 2 * np.exp(2): "that is s²; take the root.",
             1.0: "with s = 1 a layer keeps g² + (1 − g)² = 0.79.",
-            1 / (1 - g): "the two parts are uncorrelated: their squares add, not they.",
+            1 / (1 - g): "that makes the branch alone full size; g·x is there already.",
+            np.sqrt(1 - g**2): "that is (1 − g)·s; divide by 1 − g.",
+            np.sqrt(2 * (1 + 2 * np.exp(2))): "He's weights keep E[x²]: no further √2.",
             (g**2 + (1 - g) ** 2) ** -0.5: "this scales both parts; s is the branch's.",
         },
         "the layer multiplies E[x²] by g² + (1 − g)²·s²; set it to 1.",
