@@ -9,6 +9,7 @@ Without FILES, all of notebooks/. A cell is named by its place among all cells o
 from 1, and by its execution count, as in "cell 7 (In [4])".
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -106,6 +107,7 @@ def run_one(path):
 
 
 def run(files):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two at a time, one core each
     with ProcessPoolExecutor(2) as pool:
         for line in pool.map(run_one, chapters(files)):
             print(line)
