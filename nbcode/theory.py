@@ -522,7 +522,7 @@ def _mean_given(phi, mean, std, places):
 
 
 def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
-    """1/|log χ|: the layers in which a small difference or a gradient changes by e.
+    """1/|log χ|: layers in which the mean square of a gradient changes by a factor of e.
 
     Args:
         activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
