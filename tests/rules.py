@@ -19,6 +19,7 @@ GLUE_ROLE = re.compile(r"\{glue:?\w*\}`([^`:]+)(?::[^`]*)?`")
 DIRECTIVE = re.compile(
     r"^(?::{3,}|`{3,})\{(exercise|solution)\}(.*)\n((?::[\w-]+:.*\n)*)", re.MULTILINE
 )
+FORMULA = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
 PAPER = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})|doi\.org/(10\.[^\s)>\"]+)")
 MACHINE = re.compile(
     r"/(?:work|root|tmp|home|Users)/\w+|[A-Z]:\\\w+|/site-packages/"
@@ -122,6 +123,9 @@ def prose_rules(nb, bibliography):
             opened = len(re.findall(rf"<{tag}\b", cell.source))
             if opened != cell.source.count(f"</{tag}>"):
                 yield cell, f"opens <{tag}> {opened} times, closes it another number."
+        for formula in FORMULA.findall(cell.source):
+            if "\\tag" in formula and "\\\\" in formula:
+                yield cell, "numbers a formula of several lines: MathJax sets one line only."
         for arxiv, doi in PAPER.findall(cell.source):
             paper = (arxiv or doi).rstrip(".,;")
             if paper.lower() not in bibliography.lower():

@@ -122,6 +122,7 @@ BROKEN = {
     "solution": (replace(3, "{solution} ex-1", "{note}"), 3, "exercise ex-1 has no"),
     "solves": (replace(3, "{solution} ex-1", "{solution} ex-2"), 3, "solves 'ex-2'"),
     "tag": (replace(3, "</details>", ""), 3, "opens <details> 1 times"),
+    "formula": (replace(3, "So.", "$$a\\\\b\\tag{1}$$"), 3, "several lines"),
     "paper": (replace(3, "1502.01852", "1502.01853"), 3, "add that paper"),
     "glue": (replace(3, "16.0", "17.0"), 3, "says 17.0 for 'growth', which is 16.0"),
     "glue key": (replace(3, '"growth"', '"grwth"'), 3, "which no cell glues"),
