@@ -125,7 +125,7 @@ def prose_rules(nb, bibliography):
                 yield cell, f"opens <{tag}> {opened} times, closes it another number."
         for formula in FORMULA.findall(cell.source):
             if "\\tag" in formula and "\\\\" in formula:
-                yield cell, "numbers a formula of several lines: MathJax sets one line only."
+                yield cell, "numbers a formula of several lines: MathJax takes one line."
         for arxiv, doi in PAPER.findall(cell.source):
             paper = (arxiv or doi).rstrip(".,;")
             if paper.lower() not in bibliography.lower():
