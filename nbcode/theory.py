@@ -522,7 +522,7 @@ def _mean_given(phi, mean, std, places):
 
 
 def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
-    """1/|log χ|: layers in which the mean square of a gradient changes by a factor of e.
+    """ξ = 1/abs(log χ): layers in which the mean square of a gradient changes by e.
 
     Args:
         activation: one of :data:`ACTIVATIONS`, or a vectorized callable.
