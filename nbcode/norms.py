@@ -459,7 +459,7 @@ def _refuse_pair(norm, name, layer):
         nn.BatchNorm3d: (nn.Conv3d, nn.ConvTranspose3d),
     }
     if type(norm) not in norms.values():
-        _refuse("have plain batch norms", norm, name, "", "fold it by hand")
+        _refuse("have plain batch norms", norm, name, "of another kind", "fold it by hand")
     if norm.running_mean is None:
         found = "without running statistics"
         _refuse("normalize by constants", norm, name, found, "track_running_stats=True")
