@@ -347,7 +347,7 @@ def rms_norm(
     >>> y.tolist()
     [[1.0, -1.0], [1.0, 1.0]]
     """
-    x = _floats("x", x, "convert with .astype(np.float32), or .detach().numpy()")
+    x = _input(x)
     if eps is None:
         eps = np.finfo(np.promote_types(x.dtype, np.float32)).eps
     return _last_axes(x, normalized_shape, weight, None, _eps(eps), centred=False)
@@ -421,14 +421,15 @@ def fold_batch_norm(module):
     # all pairs first, so that what follows cannot meet a layer that is already folded
     pairs = []
     for i, (name, _, norm) in enumerate(steps):
-        if not isinstance(norm, norm_type):
-            inside = [part for part in norm.modules() if isinstance(part, norm_type)]
-            if inside:
-                what = f"around a {type(inside[0]).__name__}"
-                _refuse(
-                    "be made of Sequentials", norm, name, what, "fold its parts by hand"
-                )
+        inside = [part for part in norm.modules() if isinstance(part, norm_type)]
+        if not inside:
             continue
+        if inside[0] is not norm:
+            what, found = (
+                "be made of plain Sequentials",
+                f"around a {type(inside[0]).__name__}",
+            )
+            _refuse(what, norm, name, found, "fold its parts by hand")
         before, _, layer = steps[i - 1] if i else ("", None, None)
         _refuse_pair(norm, name, layer)
         for m, where in ((layer, before), (norm, name)):
@@ -452,13 +453,12 @@ def _refuse_pair(norm, name, layer):
     """Raise ValueError unless norm is a plain one that scales layer's outputs."""
     from torch import nn
 
-    norms = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
     taken = {
         nn.BatchNorm1d: (nn.Linear, nn.Conv1d, nn.ConvTranspose1d),
         nn.BatchNorm2d: (nn.Conv2d, nn.ConvTranspose2d),
         nn.BatchNorm3d: (nn.Conv3d, nn.ConvTranspose3d),
     }
-    if type(norm) not in norms.values():
+    if type(norm) not in taken:
         _refuse("have plain batch norms", norm, name, "of another kind", "fold it by hand")
     if norm.running_mean is None:
         found = "without running statistics"
@@ -483,8 +483,10 @@ def _steps(m, name, place=(None, None)):
     """(name, (parent, key), layer) in the order in which Sequentials call their layers."""
     from torch import nn
 
-    # a subclass that has a forward of its own may call its layers in any order
-    if isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward:
+    # a subclass with a forward of its own may call its layers in any order, and a hook may
+    # change what passes between them
+    plain = isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward
+    if plain and not (m._forward_hooks or m._forward_pre_hooks):
         for key, child in m._modules.items():
             yield from _steps(child, f"{name}.{key}" if name else key, (m, key))
     else:
@@ -521,7 +523,7 @@ def _fold(layer, norm):
 
 def _last_axes(x, normalized_shape, weight, bias, eps, *, centred):
     """Layer norm, or RMS norm where nothing is centred."""
-    x = _floats("x", x, "convert with .astype(np.float32), or .detach().numpy()")
+    x = _input(x)
     remedy = "it lists the last axes of x, such as (64,)"
     dims = normalized_shape
     dims = (
@@ -623,8 +625,12 @@ def _backward(dy, cache):
     return (dx / cache.std).reshape(dy.shape).astype(cache.dtype), dweight, dbias
 
 
+def _input(x):
+    return _floats("x", x, "convert with .astype(np.float32), or .detach().numpy()")
+
+
 def _batch(x):
-    x = _floats("x", x, "convert with .astype(np.float32), or .detach().numpy()")
+    x = _input(x)
     if x.ndim < 2:
         raise ValueError(
             f"x must have axes (batch, channels, ...), got shape {x.shape}: x[None] is a "

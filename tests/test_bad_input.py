@@ -380,6 +380,12 @@ def hooked():
     return layer
 
 
+def watched():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    net.register_forward_hook(lambda m, args, out: out + 1)
+    return net
+
+
 def half_way():
     net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).eval()
     net[1].train()
@@ -498,11 +504,12 @@ NORMS = [
         "copy it",
     ),
     (fold(hooked(), NORM), "module", "no hooks", "Linear at '0'", "remove it first"),
+    (fold(watched(), LINEAR), "module", "plain", "Sequential at '0' around", "by hand"),
     (fold(Residual()), "module", "Residual at '0' around a BatchNorm1d", "by hand"),
     (
         fold(module=Reversed(NORM, LINEAR).eval()),
         "module",
-        "made of Sequentials, got Reversed around a BatchNorm1d",
+        "made of plain Sequentials, got Reversed around a BatchNorm1d",
         "by hand",
     ),
 ]
