@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from nbcode import check, datasets, figures, initializers, signals, theory, training
+from nbcode import check, datasets, figures, initializers, norms, signals, theory, training
 
 mpl.use("agg")
 RNG = np.random.default_rng(0)
@@ -325,6 +325,196 @@ SIGNALS = [
 ]
 
 
+def batch(x=X, *args, **options):
+    return lambda: norms.batch_norm(x, *args, **options)
+
+
+def layer(x=X, shape=4, *args, **options):
+    return lambda: norms.layer_norm(x, shape, *args, **options)
+
+
+def group(x=X, num_groups=2, *args, **options):
+    return lambda: norms.group_norm(x, num_groups, *args, **options)
+
+
+def instance(x=STACK[0], *args, **options):
+    return lambda: norms.instance_norm(x, *args, **options)
+
+
+def rms(x=X, shape=4, *args, **options):
+    return lambda: norms.rms_norm(x, shape, *args, **options)
+
+
+def back(dy=X, cache=None):
+    cache = norms.batch_norm(X)[1] if cache is None else cache
+    return lambda: norms.batch_norm_backward(dy, cache)
+
+
+def fold(*layers, module=None):
+    net = torch.nn.Sequential(*layers).eval()
+    return lambda: norms.fold_batch_norm(net if module is None else module)
+
+
+class Residual(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.norm = LINEAR, NORM
+
+    def forward(self, x):
+        return x + self.norm(self.layer(x))
+
+
+class Reversed(torch.nn.Sequential):
+    def forward(self, x):
+        return self[0](self[1](x))
+
+
+class Scaled(torch.nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def hooked():
+    layer = torch.nn.Linear(3, 3)
+    layer.register_forward_hook(lambda m, args, out: out + 1)
+    return layer
+
+
+def watched():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    net.register_forward_hook(lambda m, args, out: out + 1)
+    return net
+
+
+def half_way():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).eval()
+    net[1].train()
+    return net
+
+
+LINEAR, NORM, NOT = torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3), torch.nn.ReLU()
+STATE = (np.zeros(4), np.ones(4))
+UNTRACKED = torch.nn.BatchNorm1d(3, track_running_stats=False)
+SYNC = torch.nn.SyncBatchNorm(3)
+PARAMETRIZED = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(3, 3))
+
+NORMS = [
+    (batch(X[:1]), "x", "more than one value a channel", "(1, 4)", "a larger batch"),
+    (batch(np.ones((1, 4, 1))), "x", "in training", "(1, 4, 1)", "training=False"),
+    (batch(X[0]), "x", "(batch, channels, ...)", "shape (4,)", "x[None]"),
+    (batch(np.arange(6).reshape(3, 2)), "x", "floats", "got array([[0", ".astype("),
+    (batch([[1, 2], [3, 4]]), "x", "floats", "got [[1, 2], [3, 4]]", ".astype("),
+    (batch(X * NAN), "x", "finite", "got array([[nan", ".astype("),
+    (batch([[1.0, INF], [1.0, 2.0]]), "x", "finite", "got [[1.0, inf]", ".astype("),
+    (batch("abc"), "x", "floats", "got 'abc'", ".detach().numpy()"),
+    (batch(torch.ones(2, 2, requires_grad=True)), "x", "got tensor", ".detach().numpy()"),
+    (batch(X, np.ones(3)), "gamma", "shape (4,)", "got shape (3,)", "or None"),
+    (batch(X, np.ones((4, 1))), "gamma", "shape (4,)", "got shape (4, 1)", "or None"),
+    (batch(X, np.ones(4, int)), "gamma", "floats", "got array([1, 1", "or None"),
+    (batch(X, None, np.ones(6)), "beta", "shape (4,)", "got shape (6,)", "or None"),
+    (batch(X, None, STATE[0] * NAN), "beta", "finite", "got array([nan", "or None"),
+    (batch(X, None, None, STATE[0]), "running_var", "got None", "both or neither"),
+    (batch(X, running_var=STATE[1]), "running_mean", "got None", "both or neither"),
+    (batch(training=False), "running_mean", "got None", "or training=True"),
+    (
+        batch(X, None, None, np.zeros(3), np.ones(3)),
+        "running_mean",
+        "shape (4,)",
+        "got shape (3,)",
+        "np.zeros and np.ones",
+    ),
+    (batch(X, None, None, STATE[0], -STATE[1]), "running_var", "[-1.", "a variance"),
+    (batch(momentum=1.5), "momentum", "at most 1, got 1.5", "such as 0.1"),
+    (batch(momentum=-0.1), "momentum", "at least 0, got -0.1", "such as 0.1"),
+    (batch(momentum=NAN), "momentum", "finite", "got nan", "such as 0.1"),
+    (batch(X, None, None, *STATE, momentum=None), "num_batches_tracked", "None", "is 0"),
+    (batch(num_batches_tracked=-1), "num_batches_tracked", "got -1", "before the first"),
+    (batch(num_batches_tracked=1.0), "num_batches_tracked", "got 1.0", "before the"),
+    (batch(eps=-1e-5), "eps", "at least 0, got -1e-05", "1e-5 is usual"),
+    (batch(eps=0), "eps", "above 0 where", "got 0", "1e-5 is usual"),
+    (batch(eps="a"), "eps", "a finite number", "got 'a'", "1e-5 is usual"),
+    (layer(shape=3), "normalized_shape", "(3,) for shape (6, 4)", "x.shape[1:]"),
+    (layer(shape=(6,)), "normalized_shape", "(6,) for shape (6, 4)", "x.shape[1:]"),
+    (layer(shape=(2, 6, 4)), "normalized_shape", "(2, 6, 4)", "x.shape[1:]"),
+    (layer(shape=()), "normalized_shape", "got ()", "such as (64,)"),
+    (layer(shape=4.0), "normalized_shape", "got 4.0", "such as (64,)"),
+    (layer(shape="4"), "normalized_shape", "got '4'", "such as (64,)"),
+    (layer(X > 0), "x", "floats", "got array([[ True", ".astype("),
+    (layer(X, 4, np.ones(6)), "weight", "shape (4,)", "got shape (6,)", "or None"),
+    (layer(X, 4, None, np.ones((6, 4))), "bias", "(4,)", "shape (6, 4)", "or None"),
+    (layer(eps=NAN), "eps", "got nan", "1e-5 is usual"),
+    (layer(eps=-1), "eps", "got -1", "1e-5 is usual"),
+    (group(num_groups=3), "num_groups", "divide", "3 for shape (6, 4)", "axis 1"),
+    (group(num_groups=8), "num_groups", "divide", "8 for shape (6, 4)", "axis 1"),
+    (group(num_groups=0), "num_groups", "at least 1, got 0", "such as 32"),
+    (group(num_groups=2.0), "num_groups", "whole number", "got 2.0", "such as 32"),
+    (group(X[:1], 4), "x", "one value a group", "(1, 4) for 4 groups", "fewer groups"),
+    (group(X[0]), "x", "(batch, channels, ...)", "got shape (4,)", "x[None]"),
+    (group(X, 2, np.ones(2)), "weight", "shape (4,)", "got shape (2,)", "or None"),
+    (instance(X), "x", "one trailing entry", "shape (6, 4)", "(batch, channels, length)"),
+    (instance(np.ones((2, 3, 1))), "x", "one trailing", "(2, 3, 1)", "(batch, channels"),
+    (instance(STACK[0], None, np.ones(4)), "bias", "(3,)", "got shape (4,)", "or None"),
+    (rms(X.astype(int)), "x", "floats", "got array([[1", ".astype("),
+    (rms(X, 4, np.ones(3)), "weight", "shape (4,)", "got shape (3,)", "or None"),
+    (rms(X * 0, eps=0.0), "eps", "above 0 where", "got 0", "1e-5 is usual"),
+    (rms(eps=-1), "eps", "got -1", "1e-5 is usual"),
+    (back(X[:3]), "dy", "shape (6, 4)", "got shape (3, 4)", "shape of y"),
+    (back(X * NAN), "dy", "finite", "got array([[nan", "shape of y"),
+    (back(Y), "dy", "floats", "got array([0", "shape of y"),
+    (back(X, "cache"), "cache", "got 'cache'", "y, cache = batch_norm(x)"),
+    (fold(module="net"), "module", "torch.nn.Module, got 'net'", "the model itself"),
+    (fold(module=torch.nn.Linear(3, 3)), "module", "Linear in training", "module.eval()"),
+    (
+        fold(module=half_way()),
+        "module",
+        "BatchNorm1d at '1' in training mode",
+        "module.eval()",
+    ),
+    (fold(LINEAR, UNTRACKED), "module", "at '1' without running", "track_running_stats"),
+    (fold(LINEAR, SYNC), "module", "SyncBatchNorm at '1' of another", "by hand"),
+    (fold(NORM), "module", "at '0' first", "unfolded"),
+    (fold(LINEAR, NOT, NORM), "module", "at '2' behind ReLU", "unfolded"),
+    (
+        fold(torch.nn.Sequential(LINEAR, NOT), NORM),
+        "module",
+        "BatchNorm1d at '1' behind",
+        "unfolded",
+    ),
+    (
+        fold(LINEAR, NORM, torch.nn.BatchNorm1d(3)),
+        "module",
+        "at '2' behind BatchNorm1d",
+        "unfolded",
+    ),
+    (fold(Scaled(3, 3), NORM), "module", "at '1' behind Scaled", "unfolded"),
+    (fold(PARAMETRIZED, NORM), "module", "behind ParametrizedLinear", "unfolded"),
+    (
+        fold(torch.nn.Conv2d(1, 3, 1), NORM),
+        "module",
+        "BatchNorm1d at '1' behind Conv2d",
+        "unfolded",
+    ),
+    (fold(torch.nn.Linear(3, 4), NORM), "module", "of 3 channels behind 4", "let them"),
+    (fold(LINEAR, NORM, LINEAR), "module", "a layer once", "at '0' twice", "copy it"),
+    (
+        fold(LINEAR, NORM, torch.nn.Linear(3, 3), NORM),
+        "module",
+        "a layer once",
+        "BatchNorm1d at '1' twice",
+        "copy it",
+    ),
+    (fold(hooked(), NORM), "module", "no hooks", "Linear at '0'", "remove it first"),
+    (fold(watched(), LINEAR), "module", "plain", "Sequential at '0' around", "by hand"),
+    (fold(Residual()), "module", "Residual at '0' around a BatchNorm1d", "by hand"),
+    (
+        fold(module=Reversed(NORM, LINEAR).eval()),
+        "module",
+        "made of plain Sequentials, got Reversed around a BatchNorm1d",
+        "by hand",
+    ),
+]
+
+
 def train(w=STACK, x=X, y=Y, **options):
     options = {"learning_rate": [0.1, 0.1], "steps": 1, **options}
     return lambda: training.train(w, x, y, **options)
@@ -520,6 +710,7 @@ TABLES = {
     "initializers": INITIALIZERS,
     "theory": THEORY,
     "signals": SIGNALS,
+    "norms": NORMS,
     "training": TRAINING,
     "datasets": DATASETS,
     "figures": FIGURES,
@@ -593,6 +784,17 @@ def test_the_good_input_beside_the_bad_is_taken(capsys):
     for call in (scaling(), weights([4, 3]), forward(np.ones(4)), backward(), breaking()):
         call()
     for call in (train(), accuracy(X, Y), digits(), subplots(), band([0, 1], [[1, 2]])):
+        call()
+    for call in (
+        batch(),
+        batch(X, None, None, *STATE),
+        layer(),
+        group(),
+        instance(),
+        rms(),
+    ):
+        call()
+    for call in (back(), fold(LINEAR, NORM), fold(NOT)):
         call()
     figures.end_label(lined(1, 2), "a", dy=3)
     for call in (row(), agree(), claim()):

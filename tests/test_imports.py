@@ -36,6 +36,7 @@ def test_all_modules_are_found(imported):
         "initializers",
         "theory",
         "signals",
+        "norms",
         "training",
         "datasets",
         "figures",
@@ -52,12 +53,13 @@ def test_importing_every_module_does_not_import(imported, package):
 
 
 def test_numpy_alone_is_enough_for_weights_and_signals():
-    """Initializers and named activations of a book page need nothing but NumPy."""
+    """Initializers, norms and named activations of a book page need only NumPy."""
     loaded = fresh(
         "import json, sys, numpy as np\n"
-        "from nbcode import initializers, signals\n"
+        "from nbcode import initializers, norms, signals\n"
         "w = [initializers.variance_scaling((4, 4), rng=np.random.default_rng(0))]\n"
         "zs, xs = signals.forward(np.ones(4), w, 'tanh')\n"
+        "norms.batch_norm_backward(*norms.batch_norm(np.eye(4)))\n"
         "signals.rms(signals.backward(zs[0], w, zs, 'tanh')[0])\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
