@@ -1,4 +1,4 @@
-# The whole project is five commands; each prints what to do when it cannot go on.
+# The whole project is a few commands; each prints what to do when it cannot go on.
 # PYTHON=python3.12 make book    picks another Python (3.11 or newer).
 
 ifeq ($(OS),Windows_NT)
@@ -20,7 +20,7 @@ SITE := _build/html/index.html
 SOURCES := _config.yml _toc.yml references.bib \
   $(wildcard book/*.md book/_*/* book/_*/*/* notebooks/*.ipynb nbcode/*.py)
 
-.PHONY: book test lab bench run name lock clean
+.PHONY: book test colab lab bench run name lock clean
 
 book: $(SITE)
 	@echo "The book is built. Open $(SITE) in a browser."
@@ -31,6 +31,10 @@ $(SITE): .venv/book $(SOURCES)
 
 test: .venv/test
 	$(BIN)/python tests/run.py
+
+# Executes the chapters where Colab would: its versions, nbcode from the address they name.
+colab: .venv/test
+	$(BIN)/python tests/run.py colab
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks

@@ -1,6 +1,6 @@
-"""Runs every check in order, and says at the end which failed and what to do about it.
+"""Runs the checks in order, and says at the end which failed and what to do about it.
 
-python tests/run.py            all of them, as `make test` does
+python tests/run.py            all but colab, as `make test` does
 python tests/run.py lint site  those two alone
 """
 
@@ -48,7 +48,7 @@ STEPS = {
     "colab": (
         "A chapter does not run where Colab would run it: look at its set-up cell, and for "
         "what it imports beyond numpy, scipy, scikit-learn, matplotlib and torch.",
-        [*PYTEST, "tests/colab.py"],
+        [*PYTEST, "-n", "2", "tests/colab.py"],
     ),
 }
 
@@ -65,15 +65,13 @@ def good(commands, env):
 
 def main(chosen):
     failed = []
-    for name in chosen or STEPS:
+    # Threads that outnumber the cores spend their time waiting for each other, and
+    # notebooks run two at a time.
+    env = {"OMP_NUM_THREADS": "1", **os.environ}
+    for name in chosen or [name for name in STEPS if name != "colab"]:
         start = time.perf_counter()
         print(f"--- {name}", flush=True)
         remedy, *commands = STEPS[name]
-        # Notebooks run two at a time, in Colab's test one: threads that outnumber the cores
-        # spend their time waiting for each other.
-        env = (
-            dict(os.environ) if name == "colab" else {"OMP_NUM_THREADS": "1", **os.environ}
-        )
         if not good(commands, env):
             failed.append(f"{name} failed. {remedy}")
         print(f"--- {name}: {time.perf_counter() - start:.0f} s", flush=True)
