@@ -111,6 +111,28 @@ def selu_settles(factor, q=1.0):
     return q
 
 
+def bn_counts(shape, positions=True, per_channel=2):
+    """Parameters, running statistics and values a statistic of a batch norm."""
+    values = np.prod(shape) // shape[1] if positions else shape[0]
+    return per_channel * shape[1], per_channel * shape[1], values
+
+
+def fold_before(W, b, gamma, beta, mean, var, eps):
+    """A linear layer is known by what it does to zero and to the unit vectors."""
+
+    def both(x):
+        return W @ (gamma * (x - mean) / np.sqrt(var + eps) + beta) + b
+
+    shift = both(np.zeros(len(mean)))
+    return np.stack([both(e) - shift for e in np.eye(len(mean))], axis=1), shift
+
+
+def merge(means, variances, counts):
+    counts, means, variances = map(np.asarray, (counts, means, variances))
+    mean = (counts * means).sum() / counts.sum()
+    return mean, (counts * (variances + means**2)).sum() / counts.sum() - mean**2
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -152,6 +174,14 @@ SOLUTIONS = {
     "5.6": np.sqrt((2 ** (1 / 24) - 1) / 2),
     "5.7": selu_settles(1 / 0.9),
     "5.8": np.sqrt(1 + 2 * np.e**2),
+    "6.1": (6 - 3) / np.std([1, 2, 3, 6]),
+    "6.2": np.sqrt(4 * 2 * 2 - 1),
+    "6.3": bn_counts,
+    "6.4": np.ceil(np.log(0.001) / np.log(0.99)),
+    "6.5": 2 / (50 + 1),
+    "6.6": fold_before,
+    "6.7": merge,
+    "6.8": np.sqrt(1 + 3**2),
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -356,6 +386,87 @@ WRONG_TURNS = [
     ("5.8", np.sqrt(1 - (np.e**2 / (1 + np.e**2)) ** 2), "divide by 1 − g"),
     ("5.8", np.sqrt(2 + 4 * np.e**2), "no further √2"),
     ("5.8", (1 - 2 * np.e**2 / (1 + np.e**2) ** 2) ** -0.5, "both parts"),
+    ("6.1", 3 / np.std([1, 2, 3, 6], ddof=1), "unbiased variance"),
+    ("6.1", 3 / np.var([1, 2, 3, 6]), "divide by the root"),
+    ("6.1", 6 / np.std([1, 2, 3, 6]), "subtract the mean"),
+    ("6.1", np.sqrt(4 - 1), "largest that any value"),
+    ("6.1", 0.9 * 6 + 0.1 * 3, "running mean"),
+    ("6.2", np.sqrt(4 - 1), "positions count"),
+    ("6.2", np.sqrt(16), "takes one away"),
+    ("6.2", 15, "take the root"),
+    ("6.2", 1, "as far out"),
+    ("6.2", 1e6, "dominates"),
+    ("6.3", lambda shape: shape[1], "three numbers"),
+    ("6.3", lambda shape: bn_counts(shape, per_channel=1), "two of each"),
+    ("6.3", lambda shape: bn_counts(shape, positions=False), "trailing axes"),
+    ("6.3", lambda s: (2 * s[1], 2 * s[1] + 1, 0), "num_batches_tracked"),
+    ("6.3", lambda s: (2 * s[1], 2 * s[1], np.prod(s)), "not averaged over"),
+    ("6.3", lambda s: (2 * np.prod(s[1:]), 2 * s[1], np.prod(s) // s[1]), "one a position"),
+    ("6.3", lambda s: (2, 2, np.prod(s) // s[1]), "one number a channel"),
+    ("6.3", lambda s: (7, 7, 7), "yours is (7, 7, 7)"),
+    ("6.4", 687, "still a little above"),
+    ("6.4", np.log(0.001) / np.log(0.99), "steps are whole"),
+    ("6.4", np.ceil(np.log(0.001) / np.log(0.9)), "momentum 0.1"),
+    ("6.4", np.ceil(np.log(0.01) / np.log(0.99)), "one percent"),
+    ("6.4", np.ceil(-100 * np.log(0.001)), "approximation"),
+    ("6.4", 2, "keeps 0.99"),
+    ("6.5", 1 / 50, "weight of the newest"),
+    ("6.5", 2 / 50, "not 2/a = 50"),
+    ("6.5", 1 - 2 / 51, "as Keras"),
+    ("6.5", 1 / 51, "makes the lag"),
+    ("6.5", 2 / 49, "50a = 2"),
+    ("6.5", 2 / (1 + np.sqrt(50)), "not the standard deviation"),
+    ("6.6", lambda *a: fold_before(*a)[0], "two arrays"),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (
+            W * g / np.sqrt(v + e),
+            g / np.sqrt(v + e) * (b - m) + be,
+        ),
+        "(6.10)",
+    ),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (W * g / np.sqrt(v + e), b + W @ (be - m)),
+        "scaled as x is",
+    ),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (
+            W * g / np.sqrt(v + e),
+            b + (W * g / np.sqrt(v + e)) @ (be - g / np.sqrt(v + e) * m),
+        ),
+        "already holds s",
+    ),
+    ("6.6", lambda W, b, g, be, m, v, e: ((W.T * g / np.sqrt(v + e)).T, b), "columns of W"),
+    ("6.6", lambda *a: fold_before(*a[:6], 0.0), "eps is added"),
+    ("6.6", lambda W, b, g, be, m, v, e: (W * g / (v + e), b), "the root of var"),
+    ("6.6", lambda *a: (fold_before(*a)[0].T, a[1]), "an entry is off"),
+    ("6.6", lambda W, b, *a: (fold_before(W, b, *a)[0], b), "an entry is off"),
+    ("6.6", lambda W, b, *a: fold_before(W, 0 * b, *a), "own bias"),
+    ("6.6", lambda W, b, *a: (fold_before(W, b, *a)[0], b + W @ a[1]), "running mean"),
+    (
+        "6.6",
+        lambda W, b, *a: (fold_before(W, b, *a)[0], b + fold_before(np.eye(3), 0, *a)[1]),
+        "passes through W",
+    ),
+    ("6.7", lambda *a: merge(*a)[0], "two numbers"),
+    ("6.7", lambda m, v, n: (np.mean(m), np.mean(v)), "weigh each device"),
+    ("6.7", lambda m, v, n: (np.sum(m), np.mean(v)), "the mean should be"),
+    ("6.7", lambda m, v, n: (merge(m, v, n)[0], np.average(v, weights=n)), "scatter"),
+    (
+        "6.7",
+        lambda m, v, n: (merge(m, v, n)[0], np.average(v, weights=n) + np.var(m)),
+        "weigh the squared",
+    ),
+    ("6.7", lambda *a: (merge(*a)[0], merge(*a)[1] * 30 / 29), "biased one"),
+    ("6.7", lambda *a: (merge(*a)[0], merge(*a)[1] + merge(*a)[0] ** 2), "mean square"),
+    ("6.7", lambda *a: (merge(*a)[0], 7.0), "the variance should be"),
+    ("6.8", 1, "mixed batches"),
+    ("6.8", 1 + 3**2, "root is asked for"),
+    ("6.8", 3, "variance besides"),
+    ("6.8", np.sqrt(1 + 6**2), "between the kinds"),
+    ("6.8", np.sqrt(1 + 6**2 / 2), "is not 0"),
 ]
 
 
