@@ -133,6 +133,74 @@ def merge(means, variances, counts):
     return mean, (counts * (variances + means**2)).sum() / counts.sum() - mean**2
 
 
+def bn_slope_over_variance(phi, slope):
+    """E[φ'²]/Var[φ] for z ~ N(0, 1), by sums on a fine grid."""
+    z = np.linspace(-12, 12, 24001)
+    density = norm.pdf(z) / np.sum(norm.pdf(z))
+    variance = np.sum(phi(z) ** 2 * density) - np.sum(phi(z) * density) ** 2
+    return np.sum(slope(z) ** 2 * density) / variance
+
+
+def bn_jacobian(x, centre=True, eps=0.0):
+    """∂y_i/∂x_j of (x − mean)/√(mean square + eps), one column, by complex steps."""
+    out = np.empty((len(x), len(x)))
+    for j in range(len(x)):
+        z = x.astype(complex)
+        z[j] += 1e-30j
+        z = z - z.mean() if centre else z
+        out[:, j] = (z / np.sqrt((z**2).mean() + eps)).imag / 1e-30
+    return out
+
+
+def eval_backward(dy, x, gamma, mean, var, eps, inside=True):
+    std = np.sqrt(var + eps) if inside else np.sqrt(var)
+    return gamma * dy / std, (dy * (x - mean) / std).sum(0), dy.sum(0)
+
+
+def running_as_batch(dy, x, gamma, mean, var, eps):
+    """The backward pass of training, with the running statistics put in."""
+    std, g = np.sqrt(var + eps), gamma * dy
+    xhat = (x - mean) / std
+    return (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std
+
+
+def frozen(part, change):
+    """eval_backward with one of its three results changed."""
+
+    def answer(*inputs):
+        parts = list(eval_backward(*inputs))
+        parts[part] = change(*inputs)
+        return tuple(parts)
+
+    return answer
+
+
+def scale_backward(dy, x, eps, centre=False):
+    columns = [bn_jacobian(x[:, k], centre, eps).T @ dy[:, k] for k in range(x.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+def scale_parts(dy, x, eps):
+    s = np.sqrt((x**2).mean(0) + eps)
+    return s, x / s, dy - x / s * (dy * x / s).mean(0)
+
+
+def settles_in(rate=0.1, decay=5e-4):
+    """Steps until the deviation of the length's fourth power has fallen by e."""
+    u, steps = 1 + 1e-4, 0
+    while u**2 - 1 > (2e-4 + 1e-8) / np.e:
+        u, steps = u - 2 * rate * decay * (u - 1 / u), steps + 1
+    return steps
+
+
+def batch_of_three():
+    return bn_jacobian(np.array([1.0, 2.0, 6.0]))[0, 0]
+
+
+SIGMA_OF_THREE = np.array([1, 2, 6]).std()
+BN_TANH = bn_slope_over_variance(np.tanh, lambda z: np.cosh(z) ** -2.0)
+BN_RELU = bn_slope_over_variance(lambda z: np.maximum(z, 0), lambda z: z > 0)
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -182,6 +250,14 @@ SOLUTIONS = {
     "6.6": fold_before,
     "6.7": merge,
     "6.8": np.sqrt(1 + 3**2),
+    "7.1": batch_of_three(),
+    "7.2": (2 * 4 * 4 - 2) / (2 * 4 * 4),
+    "7.3": bn_slope_over_variance(np.abs, np.sign) ** 0.5,
+    "7.4": eval_backward,
+    "7.5": scale_backward,
+    "7.6": (5**2 + 0.5**2 * 300) / 5**2,
+    "7.7": settles_in(),
+    "7.8": BN_TANH / 2,
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -467,6 +543,101 @@ WRONG_TURNS = [
     ("6.8", 3, "variance besides"),
     ("6.8", np.sqrt(1 + 6**2), "between the kinds"),
     ("6.8", np.sqrt(1 + 6**2 / 2), "is not 0"),
+    ("7.1", 1 / SIGMA_OF_THREE, "as constants"),
+    ("7.1", (1 - 1 / 3) / SIGMA_OF_THREE, "the variance depends on x₁"),
+    ("7.1", (1 - 6 / 7 / 3) / SIGMA_OF_THREE, "the mean depends on x₁"),
+    ("7.1", batch_of_three() * SIGMA_OF_THREE, "divide by σ"),
+    ("7.1", batch_of_three() / SIGMA_OF_THREE, "divides by the variance"),
+    ("7.1", (1 - 1 / 3 - 4 / 7 / 3) / np.sqrt(14 / 2), "unbiased"),
+    ("7.1", (1 - 1 / 3 - 2 * 6 / 7 / 3) / SIGMA_OF_THREE, "counted twice"),
+    ("7.2", 0, "a dense layer"),
+    ("7.2", (16 - 2) / 16, "one image"),
+    ("7.2", (32 - 1) / 32, "the mean alone"),
+    ("7.2", 2 / 32, "what is taken out"),
+    ("7.2", (2 * 4 - 2) / (2 * 4), "one axis"),
+    ("7.2", 1, "two directions"),
+    ("7.2", (4 - 2) / 4, "batch of 4"),
+    ("7.3", bn_slope_over_variance(np.abs, np.sign), "for the mean square; the rms"),
+    ("7.3", 1, "without batch norm"),
+    ("7.3", BN_RELU**0.5, "that is ReLU's."),
+    ("7.3", BN_RELU, "that is ReLU's, and"),
+    ("7.3", bn_slope_over_variance(np.abs, np.sign) ** -0.5, "upside down"),
+    ("7.3", (0.5 / (1 - 2 / np.pi)) ** 0.5, "±1 everywhere"),
+    ("7.3", 1 / np.sqrt(2 / np.pi), "subtract its square"),
+    ("7.4", lambda *a: eval_backward(*a)[0], "three arrays"),
+    ("7.4", frozen(0, lambda dy, x, g, m, v, e: g * dy / np.sqrt(v)), "under the root"),
+    ("7.4", frozen(0, lambda dy, x, g, m, v, e: dy / np.sqrt(v + e)), "γ scales"),
+    (
+        "7.4",
+        frozen(0, lambda dy, x, g, m, v, e: g * (dy - dy.mean(0)) / np.sqrt(v + e)),
+        "training mode",
+    ),
+    (
+        "7.4",
+        frozen(
+            1,
+            lambda dy, x, g, m, v, e: (dy * (x - x.mean(0))).sum(0) / np.sqrt(x.var(0) + e),
+        ),
+        "the batch's x̂",
+    ),
+    ("7.4", frozen(1, lambda dy, x, *rest: (dy * x).sum(0)), "not x"),
+    ("7.4", frozen(2, lambda dy, x, *rest: dy.mean(0)), "a sum over the batch"),
+    ("7.4", frozen(2, lambda dy, x, *rest: 2 * dy.sum(0)), "Differentiate y"),
+    (
+        "7.4",
+        frozen(0, lambda dy, x, g, *rest: g * dy / np.sqrt(x.var(0) + 0.1)),
+        "batch's variance",
+    ),
+    ("7.4", frozen(0, running_as_batch), "training mode"),
+    ("7.4", frozen(0, lambda dy, x, *rest: dy[0]), "shape"),
+    ("7.5", lambda dy, x, eps: dy / scale_parts(dy, x, eps)[0], "as a constant"),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            scale_backward(dy, x, eps) - dy.mean(0) / scale_parts(dy, x, eps)[0]
+        ),
+        "no mean was subtracted",
+    ),
+    ("7.5", lambda *a: scale_backward(*a, centre=True), "that is batch norm"),
+    ("7.5", lambda *a: scale_parts(*a)[2], "at the end"),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            (dy - (y := scale_parts(dy, x, eps)[1]) * (dy * y).sum(0))
+            / scale_parts(dy, x, eps)[0]
+        ),
+        "not a sum",
+    ),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            (dy - x * (dy * x).mean(0) / (x**2).mean(0)) / scale_parts(dy, x, eps)[0]
+        ),
+        "with eps",
+    ),
+    ("7.5", lambda dy, x, eps: dy[0], "shape"),
+    ("7.5", lambda dy, x, eps: 2 * dy, "quotient rule"),
+    (
+        "7.5",
+        lambda dy, x, eps: (dy - x * (dy * x).mean(0)) / scale_parts(dy, x, eps)[0],
+        "y twice",
+    ),
+    ("7.6", 10 / 5, "that is the length"),
+    ("7.6", 25 / 100, "one over that"),
+    ("7.6", (25 + 300) / 25, "and that is 0.25"),
+    ("7.6", (25 + 0.5 * 300) / 25, "not with η"),
+    ("7.6", (100 / 25) ** 2, "from 25 to 100"),
+    ("7.7", 1 / (2 * 0.1 * 5e-4), "the squared length"),
+    ("7.7", 1 / (0.1 * 5e-4), "for the length"),
+    ("7.7", 1 / (8 * 0.1 * 5e-4), "the square of"),
+    ("7.7", 1 / np.sqrt(2 * 0.1 * 5e-4), "the angle"),
+    ("7.7", 1 / (4 * 5e-4), "belongs in"),
+    ("7.8", BN_TANH, "half the exponent"),
+    ("7.8", np.sqrt(BN_TANH), "a root of a power"),
+    ("7.8", BN_RELU / 2, "that is ReLU's"),
+    ("7.8", two_moments("tanh", 1)[1] / 2, "and that divides"),
+    ("7.8", 1 / BN_TANH / 2, "upside down"),
+    ("7.8", 1 / 2, "they differ"),
 ]
 
 

@@ -7,3 +7,6 @@ right slow computation or a property, and recognizes the usual wrong turns by th
 from nbcode.exercises import ch01, ch02, ch03, ch04, ch05, ch06
 
 CHECKS = ch01.CHECKS | ch02.CHECKS | ch03.CHECKS | ch04.CHECKS | ch05.CHECKS | ch06.CHECKS
+from nbcode.exercises import ch01, ch02, ch03, ch04, ch05, ch07
+
+CHECKS = ch01.CHECKS | ch02.CHECKS | ch03.CHECKS | ch04.CHECKS | ch05.CHECKS | ch07.CHECKS
