@@ -201,6 +201,28 @@ SIGMA_OF_THREE = np.array([1, 2, 6]).std()
 BN_TANH = bn_slope_over_variance(np.tanh, lambda z: np.cosh(z) ** -2.0)
 BN_RELU = bn_slope_over_variance(lambda z: np.maximum(z, 0), lambda z: z > 0)
 
+def rms_backward(dy, x, mean=True, by=None):
+    r = np.sqrt(np.mean(x**2, axis=1, keepdims=True))
+    along = np.mean if mean else np.sum
+    by = x / r if by is None else by
+    return (dy - by * along(dy * by, axis=1, keepdims=True)) / r
+
+
+def over(x, axes, eps=1e-5, outside=0.0):
+    mean = np.mean(x, axis=axes, keepdims=True)
+    var = np.mean((x - mean) ** 2, axis=axes, keepdims=True)
+    return (x - mean) / (np.sqrt(var + eps) + outside)
+
+
+def layer_norm_dx(dy, x):
+    """Layer norm's backward pass by its Jacobian, one sample at a time."""
+    out = []
+    for row, slope in zip(x, dy, strict=True):
+        hat, n = (row - row.mean()) / row.std(), len(row)
+        out.append((np.eye(n) - 1 / n - np.outer(hat, hat) / n) @ slope / row.std())
+    return np.array(out)
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -258,6 +280,14 @@ SOLUTIONS = {
     "7.6": (5**2 + 0.5**2 * 300) / 5**2,
     "7.7": settles_in(),
     "7.8": BN_TANH / 2,
+    "8.1": 48 // 8 * 12 * 12,
+    "8.2": (7 - 0.7) / np.std([7] + [0] * 9),
+    "8.3": rms_backward,
+    "8.4": lambda x: over(x, 1),
+    "8.5": 0.5 ** (12 / 2),
+    "8.6": np.sqrt((1 / 49) / (1 / 2)),
+    "8.7": np.ceil(np.log(0.01) / np.log(np.sqrt(1 / 4))),
+    "8.8": np.sqrt(two_moments("tanh", 1)[1] / two_moments("tanh", 1)[0]),
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -638,6 +668,78 @@ WRONG_TURNS = [
     ("7.8", two_moments("tanh", 1)[1] / 2, "and that divides"),
     ("7.8", 1 / BN_TANH / 2, "upside down"),
     ("7.8", 1 / 2, "they differ"),
+    ("8.1", 16 * 6 * 144, "within one sample"),
+    ("8.1", 8 * 144, "number of groups"),
+    ("8.1", 48 * 144, "one group"),
+    ("8.1", 144, "instance norm"),
+    ("8.1", 16 * 144, "batch norm"),
+    ("8.1", 6 * 12, "both axes"),
+    ("8.2", 6.3 / np.std([7] + [0] * 9, ddof=1), "n − 1"),
+    ("8.2", 7 / np.sqrt(4.9), "RMSNorm"),
+    ("8.2", -0.7 / np.std([7] + [0] * 9), "becomes of a zero"),
+    ("8.2", 7 / np.std([7] + [0] * 9), "before dividing"),
+    ("8.2", 6.3 / np.var([7] + [0] * 9), "take its root"),
+    ("8.2", 7 - 0.7, "standard deviation, too"),
+    ("8.3", layer_norm_dx, "layer norm's"),
+    ("8.3", lambda dy, x: rms_backward(dy, x, by=np.zeros_like(x)), "as a constant"),
+    (
+        "8.3",
+        lambda dy, x: (
+            rms_backward(dy, x)
+            - rms_backward(dy * 0 + dy.mean(1, keepdims=True), x, by=0 * x)
+        ),
+        "none in the backward",
+    ),
+    ("8.3", lambda dy, x: rms_backward(dy, x, by=x), "not along x"),
+    ("8.3", lambda dy, x: rms_backward(dy, x, mean=False), "not a sum"),
+    (
+        "8.3",
+        lambda dy, x: rms_backward(dy, x) * np.sqrt((x**2).mean(1, keepdims=True)),
+        "divide by the rms",
+    ),
+    ("8.3", lambda dy, x: 2 * rms_backward(dy, x), "off by"),
+    ("8.3", lambda dy, x: dy[0], "should have shape"),
+    (
+        "8.4",
+        lambda x: (
+            (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, ddof=1, keepdims=True) + 1e-5)
+        ),
+        "is biased",
+    ),
+    ("8.4", lambda x: x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-5), "that is RMSNorm"),
+    ("8.4", lambda x: over(x, (1, 2, 3)), "each pixel has its own"),
+    ("8.4", lambda x: over(x, 3), "not the last"),
+    ("8.4", lambda x: over(x, (2, 3)), "instance norm"),
+    ("8.4", lambda x: over(x, (0, 2, 3)), "batch norm"),
+    ("8.4", lambda x: over(x, 1, eps=0), "is missing"),
+    ("8.4", lambda x: over(x, 1, eps=0, outside=1e-5), "inside the root"),
+    ("8.4", lambda x: 2 * over(x, 1), "off by"),
+    ("8.5", 0.5, "one branch, in the mean square"),
+    ("8.5", 2**-0.5, "one branch; there"),
+    ("8.5", 0.5**12, "that is the mean square"),
+    ("8.5", 0.5**-6, "upside down"),
+    ("8.5", 0.5 ** (11 / 2), "all twelve"),
+    ("8.5", np.sqrt((1 / 2) / (1 / 13)), "pre-norm's"),
+    ("8.5", 1, "g = v"),
+    ("8.6", (1 / 49) / (1 / 2), "take the root"),
+    ("8.6", np.sqrt((1 / 2) / (1 / 49)), "upside down"),
+    ("8.6", np.sqrt(1 / 49), "not 1"),
+    ("8.6", np.sqrt((1 / 25) / (1 / 2)), "two branches"),
+    ("8.6", np.sqrt(1 / 48), "also at s = 1"),
+    ("8.6", 1, "post-norm's"),
+    ("8.7", 6, "not yet below"),
+    ("8.7", np.log(0.01) / np.log(1 / 2), "round up"),
+    ("8.7", np.ceil(np.log(0.01) / np.log(1 / 4)), "for the mean square"),
+    ("8.7", np.ceil(np.log(0.01) / np.log(np.sqrt(1 / 2))), "input of mean square 1"),
+    (
+        "8.8",
+        two_moments("tanh", 1)[1] / two_moments("tanh", 1)[0],
+        "that is the mean square",
+    ),
+    ("8.8", np.sqrt(two_moments("tanh", 1)[0] / two_moments("tanh", 1)[1]), "upside down"),
+    ("8.8", np.sqrt(two_moments("tanh", 1)[1]), "leaves out the norm"),
+    ("8.8", 1, "straight on both sides"),
+    ("8.8", np.sqrt(1 / two_moments("tanh", 1)[0]), "slope of tanh"),
 ]
 
 

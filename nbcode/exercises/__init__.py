@@ -9,3 +9,6 @@ from nbcode.exercises import ch01, ch02, ch03, ch04, ch05, ch06, ch07
 CHECKS = {}
 for _chapter in (ch01, ch02, ch03, ch04, ch05, ch06, ch07):
     CHECKS |= _chapter.CHECKS
+from nbcode.exercises import ch01, ch02, ch03, ch04, ch05, ch08
+
+CHECKS = ch01.CHECKS | ch02.CHECKS | ch03.CHECKS | ch04.CHECKS | ch05.CHECKS | ch08.CHECKS
