@@ -201,6 +201,7 @@ SIGMA_OF_THREE = np.array([1, 2, 6]).std()
 BN_TANH = bn_slope_over_variance(np.tanh, lambda z: np.cosh(z) ** -2.0)
 BN_RELU = bn_slope_over_variance(lambda z: np.maximum(z, 0), lambda z: z > 0)
 
+
 def rms_backward(dy, x, mean=True, by=None):
     r = np.sqrt(np.mean(x**2, axis=1, keepdims=True))
     along = np.mean if mean else np.sum
