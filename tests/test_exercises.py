@@ -224,6 +224,31 @@ def layer_norm_dx(dy, x):
     return np.array(out)
 
 
+def medians(losses):
+    """Over the seeds, a run that died as infinite."""
+    return np.median(np.nan_to_num(losses, nan=np.inf), axis=1)
+
+
+def best_rate(rates, losses):
+    best = np.argmin(medians(losses))
+    if not 0 < best < len(rates) - 1:
+        raise ValueError("extend the sweep")
+    return rates[best]
+
+
+def stretched(W1, W2, factors):
+    return np.diag(factors) @ W1, W2 @ np.diag(1 / factors)
+
+
+def imbalance(W1, W2):
+    """Length of each unit's column over that of its row."""
+    return np.sqrt(np.diag(W2.T @ W2) / np.diag(W1 @ W1.T))
+
+
+def balance(W1, W2):
+    return stretched(W1, W2, np.sqrt(imbalance(W1, W2)))
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -289,6 +314,14 @@ SOLUTIONS = {
     "8.6": np.sqrt((1 / 49) / (1 / 2)),
     "8.7": np.ceil(np.log(0.01) / np.log(np.sqrt(1 / 4))),
     "8.8": np.sqrt(two_moments("tanh", 1)[1] / two_moments("tanh", 1)[0]),
+    "9.1": np.prod(np.full(12, 1.5)),
+    "9.2": 2 ** len([22, 23, 24]),
+    "9.3": (2**6) ** (1 / 24),
+    "9.4": 4**2 / 4,
+    "9.5": np.sqrt(3 / 64 * 96 / 127),
+    "9.6": np.sqrt(2e-6 / (2e-6 + 1e-5)),
+    "9.7": best_rate,
+    "9.8": balance,
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -741,6 +774,51 @@ WRONG_TURNS = [
     ("8.8", np.sqrt(two_moments("tanh", 1)[1]), "leaves out the norm"),
     ("8.8", 1, "straight on both sides"),
     ("8.8", np.sqrt(1 / two_moments("tanh", 1)[0]), "slope of tanh"),
+    ("9.1", 1.5, "a norm at each"),
+    ("9.1", 12 * 1.5, "multiply"),
+    ("9.1", 1.5**11, "the readout counts"),
+    ("9.1", 1.5**24, "mean square"),
+    ("9.2", 2, "two more"),
+    ("9.2", 2**2, "the readout counts"),
+    ("9.2", 2**24, "divides out"),
+    ("9.2", 2 ** (24 - 7), "later ones"),
+    ("9.2", 2**4, "the 21st"),
+    ("9.3", 2, "power 24"),
+    ("9.3", 2 ** (1 / 24), "not 2"),
+    ("9.3", 1 / 2, "above He's"),
+    ("9.3", 2**4, "upside down"),
+    ("9.3", 2**6, "24th root"),
+    ("9.4", 4**2, "the readout left alone"),
+    ("9.4", 1, "four times as long"),
+    ("9.4", 1 / 4, "what γ and β want"),
+    ("9.4", 4**3, "not smaller"),
+    ("9.4", 1 / 4**2, "upside down"),
+    ("9.5", np.sqrt(3 / 64), "endless supply"),
+    ("9.5", 3 / 64 * 96 / 127, "take its root"),
+    ("9.5", np.sqrt(2 / 64 * 96 / 127), "the mean's noise"),
+    ("9.5", np.sqrt(1 / 64 * 96 / 127), "the variance's"),
+    ("9.5", 3 / 64, "mean square, and"),
+    ("9.6", 1, "larger than the variance"),
+    ("9.6", 2 / 12, "take its root"),
+    ("9.6", np.sqrt(1e-6 / (1e-6 + 1e-5)), "2/fan_in"),
+    ("9.6", np.sqrt(2e-5 / (2e-5 + 1e-5)), "the square of 10⁻³"),
+    ("9.6", np.sqrt(2e-6 / 1e-5), "added to the variance"),
+    ("9.7", lambda rates, losses: rates[np.argmin(losses.mean(1))], "infinite"),
+    (
+        "9.7",
+        lambda rates, losses: rates[np.argmin(np.nan_to_num(losses, nan=99).mean(1))],
+        "not the mean",
+    ),
+    ("9.7", lambda rates, losses: rates[np.argmin(np.nanmedian(losses, 1))], "infinite"),
+    ("9.7", lambda rates, losses: np.argmin(medians(losses)), "not its place"),
+    ("9.7", lambda rates, losses: rates[np.argmax(medians(losses))], "smallest median"),
+    ("9.7", lambda rates, losses: rates[np.argmin(medians(losses))], "ValueError"),
+    ("9.8", lambda W1, W2: W1, "two matrices"),
+    ("9.8", lambda W1, W2: (W1, W2), "not equal yet"),
+    ("9.8", lambda W1, W2: (2 * W1, W2), "has changed"),
+    ("9.8", lambda W1, W2: stretched(W1, W2, imbalance(W1, W2)), "not the ratio"),
+    ("9.8", lambda W1, W2: stretched(W1, W2, np.full(len(W1), 2.0)), "its own factor"),
+    ("9.8", lambda W1, W2: (W1.T, W2), "shape"),
 ]
 
 
@@ -890,7 +968,9 @@ def test_a_function_that_returns_nonsense_is_not_right(capsys, number, value):
 def test_an_unknown_exercise_is_told_which_there_are(number):
     if number in list(CHECKS):
         pytest.skip("there is such an exercise now")
-    with pytest.raises(ValueError, match=r"number must be one of 1\.1, 1\.2") as error:
+    with pytest.raises(
+        ValueError, match=r"number must be chapter and exercise, from 1\.1"
+    ) as error:
         check.exercise(number, 1)
     assert repr(number) in str(error.value)
 
