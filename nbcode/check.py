@@ -176,8 +176,10 @@ def exercise(number: str, answer: object) -> None:
     from nbcode.exercises import CHECKS
 
     if not isinstance(number, str) or number not in CHECKS:
+        first, *_, last = CHECKS
         raise ValueError(
-            f"number must be one of {', '.join(sorted(CHECKS))}, got {number!r}"
+            f"number must be chapter and exercise, from {first} to {last}, got {number!r}: "
+            "it stands in the cell below the exercise"
         )
     if answer is None or answer is ... or _is_stub(answer):
         print(f"{number} waits for your answer: replace the ... and run it again.")

@@ -702,8 +702,8 @@ CHECK = [
     (claim(who=""), "who", "a sentence", "got ''", "in words"),
     (claim(predicted=3), "predicted", "a sentence", "got 3", "in words"),
     (claim(measured=None), "measured", "a sentence", "got None", "in words"),
-    (lambda: check.exercise("0.1", 1), "number", "1.1, 1.2", "got '0.1'"),
-    (lambda: check.exercise(["1.1"], 1), "number", "1.1, 1.2", "got ['1.1']"),
+    (lambda: check.exercise("0.1", 1), "number", "from 1.1 to", "got '0.1'", "cell below"),
+    (lambda: check.exercise(["1.1"], 1), "number", "from 1.1 to", "got ['1.1']"),
 ]
 
 TABLES = {

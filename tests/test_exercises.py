@@ -111,6 +111,119 @@ def selu_settles(factor, q=1.0):
     return q
 
 
+def bn_counts(shape, positions=True, per_channel=2):
+    """Parameters, running statistics and values a statistic of a batch norm."""
+    values = np.prod(shape) // shape[1] if positions else shape[0]
+    return per_channel * shape[1], per_channel * shape[1], values
+
+
+def fold_before(W, b, gamma, beta, mean, var, eps):
+    """A linear layer is known by what it does to zero and to the unit vectors."""
+
+    def both(x):
+        return W @ (gamma * (x - mean) / np.sqrt(var + eps) + beta) + b
+
+    shift = both(np.zeros(len(mean)))
+    return np.stack([both(e) - shift for e in np.eye(len(mean))], axis=1), shift
+
+
+def merge(means, variances, counts):
+    counts, means, variances = map(np.asarray, (counts, means, variances))
+    mean = (counts * means).sum() / counts.sum()
+    return mean, (counts * (variances + means**2)).sum() / counts.sum() - mean**2
+
+
+def bn_slope_over_variance(phi, slope):
+    """E[φ'²]/Var[φ] for z ~ N(0, 1), by sums on a fine grid."""
+    z = np.linspace(-12, 12, 24001)
+    density = norm.pdf(z) / np.sum(norm.pdf(z))
+    variance = np.sum(phi(z) ** 2 * density) - np.sum(phi(z) * density) ** 2
+    return np.sum(slope(z) ** 2 * density) / variance
+
+
+def bn_jacobian(x, centre=True, eps=0.0):
+    """∂y_i/∂x_j of (x − mean)/√(mean square + eps), one column, by complex steps."""
+    out = np.empty((len(x), len(x)))
+    for j in range(len(x)):
+        z = x.astype(complex)
+        z[j] += 1e-30j
+        z = z - z.mean() if centre else z
+        out[:, j] = (z / np.sqrt((z**2).mean() + eps)).imag / 1e-30
+    return out
+
+
+def eval_backward(dy, x, gamma, mean, var, eps, inside=True):
+    std = np.sqrt(var + eps) if inside else np.sqrt(var)
+    return gamma * dy / std, (dy * (x - mean) / std).sum(0), dy.sum(0)
+
+
+def running_as_batch(dy, x, gamma, mean, var, eps):
+    """The backward pass of training, with the running statistics put in."""
+    std, g = np.sqrt(var + eps), gamma * dy
+    xhat = (x - mean) / std
+    return (g - g.mean(0) - xhat * (g * xhat).mean(0)) / std
+
+
+def frozen(part, change):
+    """eval_backward with one of its three results changed."""
+
+    def answer(*inputs):
+        parts = list(eval_backward(*inputs))
+        parts[part] = change(*inputs)
+        return tuple(parts)
+
+    return answer
+
+
+def scale_backward(dy, x, eps, centre=False):
+    columns = [bn_jacobian(x[:, k], centre, eps).T @ dy[:, k] for k in range(x.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+def scale_parts(dy, x, eps):
+    s = np.sqrt((x**2).mean(0) + eps)
+    return s, x / s, dy - x / s * (dy * x / s).mean(0)
+
+
+def settles_in(rate=0.1, decay=5e-4):
+    """Steps until the deviation of the length's fourth power has fallen by e."""
+    u, steps = 1 + 1e-4, 0
+    while u**2 - 1 > (2e-4 + 1e-8) / np.e:
+        u, steps = u - 2 * rate * decay * (u - 1 / u), steps + 1
+    return steps
+
+
+def batch_of_three():
+    return bn_jacobian(np.array([1.0, 2.0, 6.0]))[0, 0]
+
+
+SIGMA_OF_THREE = np.array([1, 2, 6]).std()
+BN_TANH = bn_slope_over_variance(np.tanh, lambda z: np.cosh(z) ** -2.0)
+BN_RELU = bn_slope_over_variance(lambda z: np.maximum(z, 0), lambda z: z > 0)
+
+
+def rms_backward(dy, x, mean=True, by=None):
+    r = np.sqrt(np.mean(x**2, axis=1, keepdims=True))
+    along = np.mean if mean else np.sum
+    by = x / r if by is None else by
+    return (dy - by * along(dy * by, axis=1, keepdims=True)) / r
+
+
+def over(x, axes, eps=1e-5, outside=0.0):
+    mean = np.mean(x, axis=axes, keepdims=True)
+    var = np.mean((x - mean) ** 2, axis=axes, keepdims=True)
+    return (x - mean) / (np.sqrt(var + eps) + outside)
+
+
+def layer_norm_dx(dy, x):
+    """Layer norm's backward pass by its Jacobian, one sample at a time."""
+    out = []
+    for row, slope in zip(x, dy, strict=True):
+        hat, n = (row - row.mean()) / row.std(), len(row)
+        out.append((np.eye(n) - 1 / n - np.outer(hat, hat) / n) @ slope / row.std())
+    return np.array(out)
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -152,6 +265,30 @@ SOLUTIONS = {
     "5.6": np.sqrt((2 ** (1 / 24) - 1) / 2),
     "5.7": selu_settles(1 / 0.9),
     "5.8": np.sqrt(1 + 2 * np.e**2),
+    "6.1": (6 - 3) / np.std([1, 2, 3, 6]),
+    "6.2": np.sqrt(4 * 2 * 2 - 1),
+    "6.3": bn_counts,
+    "6.4": np.ceil(np.log(0.001) / np.log(0.99)),
+    "6.5": 2 / (50 + 1),
+    "6.6": fold_before,
+    "6.7": merge,
+    "6.8": np.sqrt(1 + 3**2),
+    "7.1": batch_of_three(),
+    "7.2": (2 * 4 * 4 - 2) / (2 * 4 * 4),
+    "7.3": bn_slope_over_variance(np.abs, np.sign) ** 0.5,
+    "7.4": eval_backward,
+    "7.5": scale_backward,
+    "7.6": (5**2 + 0.5**2 * 300) / 5**2,
+    "7.7": settles_in(),
+    "7.8": BN_TANH / 2,
+    "8.1": 48 // 8 * 12 * 12,
+    "8.2": (7 - 0.7) / np.std([7] + [0] * 9),
+    "8.3": rms_backward,
+    "8.4": lambda x: over(x, 1),
+    "8.5": 0.5 ** (12 / 2),
+    "8.6": np.sqrt((1 / 49) / (1 / 2)),
+    "8.7": np.ceil(np.log(0.01) / np.log(np.sqrt(1 / 4))),
+    "8.8": np.sqrt(two_moments("tanh", 1)[1] / two_moments("tanh", 1)[0]),
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -356,6 +493,254 @@ WRONG_TURNS = [
     ("5.8", np.sqrt(1 - (np.e**2 / (1 + np.e**2)) ** 2), "divide by 1 − g"),
     ("5.8", np.sqrt(2 + 4 * np.e**2), "no further √2"),
     ("5.8", (1 - 2 * np.e**2 / (1 + np.e**2) ** 2) ** -0.5, "both parts"),
+    ("6.1", 3 / np.std([1, 2, 3, 6], ddof=1), "unbiased variance"),
+    ("6.1", 3 / np.var([1, 2, 3, 6]), "divide by the root"),
+    ("6.1", 6 / np.std([1, 2, 3, 6]), "subtract the mean"),
+    ("6.1", np.sqrt(4 - 1), "largest that any value"),
+    ("6.1", 0.9 * 6 + 0.1 * 3, "running mean"),
+    ("6.2", np.sqrt(4 - 1), "positions count"),
+    ("6.2", np.sqrt(16), "takes one away"),
+    ("6.2", 15, "take the root"),
+    ("6.2", 1, "as far out"),
+    ("6.2", 1e6, "dominates"),
+    ("6.3", lambda shape: shape[1], "three numbers"),
+    ("6.3", lambda shape: bn_counts(shape, per_channel=1), "two of each"),
+    ("6.3", lambda shape: bn_counts(shape, positions=False), "trailing axes"),
+    ("6.3", lambda s: (2 * s[1], 2 * s[1] + 1, 0), "num_batches_tracked"),
+    ("6.3", lambda s: (2 * s[1], 2 * s[1], np.prod(s)), "not averaged over"),
+    ("6.3", lambda s: (2 * np.prod(s[1:]), 2 * s[1], np.prod(s) // s[1]), "one a position"),
+    ("6.3", lambda s: (2, 2, np.prod(s) // s[1]), "one number a channel"),
+    ("6.3", lambda s: (7, 7, 7), "yours is (7, 7, 7)"),
+    ("6.4", 687, "still a little above"),
+    ("6.4", np.log(0.001) / np.log(0.99), "steps are whole"),
+    ("6.4", np.ceil(np.log(0.001) / np.log(0.9)), "momentum 0.1"),
+    ("6.4", np.ceil(np.log(0.01) / np.log(0.99)), "one percent"),
+    ("6.4", np.ceil(-100 * np.log(0.001)), "approximation"),
+    ("6.4", 2, "keeps 0.99"),
+    ("6.5", 1 / 50, "weight of the newest"),
+    ("6.5", 2 / 50, "not 2/a = 50"),
+    ("6.5", 1 - 2 / 51, "as Keras"),
+    ("6.5", 1 / 51, "makes the lag"),
+    ("6.5", 2 / 49, "50a = 2"),
+    ("6.5", 2 / (1 + np.sqrt(50)), "not the standard deviation"),
+    ("6.6", lambda *a: fold_before(*a)[0], "two arrays"),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (
+            W * g / np.sqrt(v + e),
+            g / np.sqrt(v + e) * (b - m) + be,
+        ),
+        "(6.10)",
+    ),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (W * g / np.sqrt(v + e), b + W @ (be - m)),
+        "scaled as x is",
+    ),
+    (
+        "6.6",
+        lambda W, b, g, be, m, v, e: (
+            W * g / np.sqrt(v + e),
+            b + (W * g / np.sqrt(v + e)) @ (be - g / np.sqrt(v + e) * m),
+        ),
+        "already holds s",
+    ),
+    ("6.6", lambda W, b, g, be, m, v, e: ((W.T * g / np.sqrt(v + e)).T, b), "columns of W"),
+    ("6.6", lambda *a: fold_before(*a[:6], 0.0), "eps is added"),
+    ("6.6", lambda W, b, g, be, m, v, e: (W * g / (v + e), b), "the root of var"),
+    ("6.6", lambda *a: (fold_before(*a)[0].T, a[1]), "an entry is off"),
+    ("6.6", lambda W, b, *a: (fold_before(W, b, *a)[0], b), "an entry is off"),
+    ("6.6", lambda W, b, *a: fold_before(W, 0 * b, *a), "own bias"),
+    ("6.6", lambda W, b, *a: (fold_before(W, b, *a)[0], b + W @ a[1]), "running mean"),
+    (
+        "6.6",
+        lambda W, b, *a: (fold_before(W, b, *a)[0], b + fold_before(np.eye(3), 0, *a)[1]),
+        "passes through W",
+    ),
+    ("6.7", lambda *a: merge(*a)[0], "two numbers"),
+    ("6.7", lambda m, v, n: (np.mean(m), np.mean(v)), "weigh each device"),
+    ("6.7", lambda m, v, n: (np.sum(m), np.mean(v)), "the mean should be"),
+    ("6.7", lambda m, v, n: (merge(m, v, n)[0], np.average(v, weights=n)), "scatter"),
+    (
+        "6.7",
+        lambda m, v, n: (merge(m, v, n)[0], np.average(v, weights=n) + np.var(m)),
+        "weigh the squared",
+    ),
+    ("6.7", lambda *a: (merge(*a)[0], merge(*a)[1] * 30 / 29), "biased one"),
+    ("6.7", lambda *a: (merge(*a)[0], merge(*a)[1] + merge(*a)[0] ** 2), "mean square"),
+    ("6.7", lambda *a: (merge(*a)[0], 7.0), "the variance should be"),
+    ("6.8", 1, "mixed batches"),
+    ("6.8", 1 + 3**2, "root is asked for"),
+    ("6.8", 3, "variance besides"),
+    ("6.8", np.sqrt(1 + 6**2), "between the kinds"),
+    ("6.8", np.sqrt(1 + 6**2 / 2), "is not 0"),
+    ("7.1", 1 / SIGMA_OF_THREE, "as constants"),
+    ("7.1", (1 - 1 / 3) / SIGMA_OF_THREE, "the variance depends on x₁"),
+    ("7.1", (1 - 6 / 7 / 3) / SIGMA_OF_THREE, "the mean depends on x₁"),
+    ("7.1", batch_of_three() * SIGMA_OF_THREE, "divide by σ"),
+    ("7.1", batch_of_three() / SIGMA_OF_THREE, "divides by the variance"),
+    ("7.1", (1 - 1 / 3 - 4 / 7 / 3) / np.sqrt(14 / 2), "unbiased"),
+    ("7.1", (1 - 1 / 3 - 2 * 6 / 7 / 3) / SIGMA_OF_THREE, "counted twice"),
+    ("7.2", 0, "a dense layer"),
+    ("7.2", (16 - 2) / 16, "one image"),
+    ("7.2", (32 - 1) / 32, "the mean alone"),
+    ("7.2", 2 / 32, "what is taken out"),
+    ("7.2", (2 * 4 - 2) / (2 * 4), "one axis"),
+    ("7.2", 1, "two directions"),
+    ("7.2", (4 - 2) / 4, "batch of 4"),
+    ("7.3", bn_slope_over_variance(np.abs, np.sign), "for the mean square; the rms"),
+    ("7.3", 1, "without batch norm"),
+    ("7.3", BN_RELU**0.5, "that is ReLU's."),
+    ("7.3", BN_RELU, "that is ReLU's, and"),
+    ("7.3", bn_slope_over_variance(np.abs, np.sign) ** -0.5, "upside down"),
+    ("7.3", (0.5 / (1 - 2 / np.pi)) ** 0.5, "±1 everywhere"),
+    ("7.3", 1 / np.sqrt(2 / np.pi), "subtract its square"),
+    ("7.4", lambda *a: eval_backward(*a)[0], "three arrays"),
+    ("7.4", frozen(0, lambda dy, x, g, m, v, e: g * dy / np.sqrt(v)), "under the root"),
+    ("7.4", frozen(0, lambda dy, x, g, m, v, e: dy / np.sqrt(v + e)), "γ scales"),
+    (
+        "7.4",
+        frozen(0, lambda dy, x, g, m, v, e: g * (dy - dy.mean(0)) / np.sqrt(v + e)),
+        "training mode",
+    ),
+    (
+        "7.4",
+        frozen(
+            1,
+            lambda dy, x, g, m, v, e: (dy * (x - x.mean(0))).sum(0) / np.sqrt(x.var(0) + e),
+        ),
+        "the batch's x̂",
+    ),
+    ("7.4", frozen(1, lambda dy, x, *rest: (dy * x).sum(0)), "not x"),
+    ("7.4", frozen(2, lambda dy, x, *rest: dy.mean(0)), "a sum over the batch"),
+    ("7.4", frozen(2, lambda dy, x, *rest: 2 * dy.sum(0)), "Differentiate y"),
+    (
+        "7.4",
+        frozen(0, lambda dy, x, g, *rest: g * dy / np.sqrt(x.var(0) + 0.1)),
+        "batch's variance",
+    ),
+    ("7.4", frozen(0, running_as_batch), "training mode"),
+    ("7.4", frozen(0, lambda dy, x, *rest: dy[0]), "shape"),
+    ("7.5", lambda dy, x, eps: dy / scale_parts(dy, x, eps)[0], "as a constant"),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            scale_backward(dy, x, eps) - dy.mean(0) / scale_parts(dy, x, eps)[0]
+        ),
+        "no mean was subtracted",
+    ),
+    ("7.5", lambda *a: scale_backward(*a, centre=True), "that is batch norm"),
+    ("7.5", lambda *a: scale_parts(*a)[2], "at the end"),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            (dy - (y := scale_parts(dy, x, eps)[1]) * (dy * y).sum(0))
+            / scale_parts(dy, x, eps)[0]
+        ),
+        "not a sum",
+    ),
+    (
+        "7.5",
+        lambda dy, x, eps: (
+            (dy - x * (dy * x).mean(0) / (x**2).mean(0)) / scale_parts(dy, x, eps)[0]
+        ),
+        "with eps",
+    ),
+    ("7.5", lambda dy, x, eps: dy[0], "shape"),
+    ("7.5", lambda dy, x, eps: 2 * dy, "quotient rule"),
+    (
+        "7.5",
+        lambda dy, x, eps: (dy - x * (dy * x).mean(0)) / scale_parts(dy, x, eps)[0],
+        "y twice",
+    ),
+    ("7.6", 10 / 5, "that is the length"),
+    ("7.6", 25 / 100, "one over that"),
+    ("7.6", (25 + 300) / 25, "and that is 0.25"),
+    ("7.6", (25 + 0.5 * 300) / 25, "not with η"),
+    ("7.6", (100 / 25) ** 2, "from 25 to 100"),
+    ("7.7", 1 / (2 * 0.1 * 5e-4), "the squared length"),
+    ("7.7", 1 / (0.1 * 5e-4), "for the length"),
+    ("7.7", 1 / (8 * 0.1 * 5e-4), "the square of"),
+    ("7.7", 1 / np.sqrt(2 * 0.1 * 5e-4), "the angle"),
+    ("7.7", 1 / (4 * 5e-4), "belongs in"),
+    ("7.8", BN_TANH, "half the exponent"),
+    ("7.8", np.sqrt(BN_TANH), "a root of a power"),
+    ("7.8", BN_RELU / 2, "that is ReLU's"),
+    ("7.8", two_moments("tanh", 1)[1] / 2, "and that divides"),
+    ("7.8", 1 / BN_TANH / 2, "upside down"),
+    ("7.8", 1 / 2, "they differ"),
+    ("8.1", 16 * 6 * 144, "within one sample"),
+    ("8.1", 8 * 144, "number of groups"),
+    ("8.1", 48 * 144, "one group"),
+    ("8.1", 144, "instance norm"),
+    ("8.1", 16 * 144, "batch norm"),
+    ("8.1", 6 * 12, "both axes"),
+    ("8.2", 6.3 / np.std([7] + [0] * 9, ddof=1), "n − 1"),
+    ("8.2", 7 / np.sqrt(4.9), "RMSNorm"),
+    ("8.2", -0.7 / np.std([7] + [0] * 9), "becomes of a zero"),
+    ("8.2", 7 / np.std([7] + [0] * 9), "before dividing"),
+    ("8.2", 6.3 / np.var([7] + [0] * 9), "take its root"),
+    ("8.2", 7 - 0.7, "standard deviation, too"),
+    ("8.3", layer_norm_dx, "layer norm's"),
+    ("8.3", lambda dy, x: rms_backward(dy, x, by=np.zeros_like(x)), "as a constant"),
+    (
+        "8.3",
+        lambda dy, x: (
+            rms_backward(dy, x)
+            - rms_backward(dy * 0 + dy.mean(1, keepdims=True), x, by=0 * x)
+        ),
+        "none in the backward",
+    ),
+    ("8.3", lambda dy, x: rms_backward(dy, x, by=x), "not along x"),
+    ("8.3", lambda dy, x: rms_backward(dy, x, mean=False), "not a sum"),
+    (
+        "8.3",
+        lambda dy, x: rms_backward(dy, x) * np.sqrt((x**2).mean(1, keepdims=True)),
+        "divide by the rms",
+    ),
+    ("8.3", lambda dy, x: 2 * rms_backward(dy, x), "off by"),
+    ("8.3", lambda dy, x: dy[0], "should have shape"),
+    (
+        "8.4",
+        lambda x: (
+            (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, ddof=1, keepdims=True) + 1e-5)
+        ),
+        "is biased",
+    ),
+    ("8.4", lambda x: x / np.sqrt((x**2).mean(1, keepdims=True) + 1e-5), "that is RMSNorm"),
+    ("8.4", lambda x: over(x, (1, 2, 3)), "each pixel has its own"),
+    ("8.4", lambda x: over(x, 3), "not the last"),
+    ("8.4", lambda x: over(x, (2, 3)), "instance norm"),
+    ("8.4", lambda x: over(x, (0, 2, 3)), "batch norm"),
+    ("8.4", lambda x: over(x, 1, eps=0), "is missing"),
+    ("8.4", lambda x: over(x, 1, eps=0, outside=1e-5), "inside the root"),
+    ("8.4", lambda x: 2 * over(x, 1), "off by"),
+    ("8.5", 0.5, "one branch, in the mean square"),
+    ("8.5", 2**-0.5, "one branch; there"),
+    ("8.5", 0.5**12, "that is the mean square"),
+    ("8.5", 0.5**-6, "upside down"),
+    ("8.5", 0.5 ** (11 / 2), "all twelve"),
+    ("8.5", np.sqrt((1 / 2) / (1 / 13)), "pre-norm's"),
+    ("8.5", 1, "g = v"),
+    ("8.6", (1 / 49) / (1 / 2), "take the root"),
+    ("8.6", np.sqrt((1 / 2) / (1 / 49)), "upside down"),
+    ("8.6", np.sqrt(1 / 49), "not 1"),
+    ("8.6", np.sqrt((1 / 25) / (1 / 2)), "two branches"),
+    ("8.6", np.sqrt(1 / 48), "also at s = 1"),
+    ("8.6", 1, "post-norm's"),
+    ("8.7", 6, "not yet below"),
+    ("8.7", np.log(0.01) / np.log(1 / 2), "round up"),
+    ("8.7", np.ceil(np.log(0.01) / np.log(1 / 4)), "for the mean square"),
+    ("8.7", np.ceil(np.log(0.01) / np.log(np.sqrt(1 / 2))), "input of mean square 1"),
+    (
+        "8.8",
+        two_moments("tanh", 1)[1] / two_moments("tanh", 1)[0],
+        "that is the mean square",
+    ),
+    ("8.8", np.sqrt(two_moments("tanh", 1)[0] / two_moments("tanh", 1)[1]), "upside down"),
+    ("8.8", np.sqrt(two_moments("tanh", 1)[1]), "leaves out the norm"),
+    ("8.8", 1, "straight on both sides"),
+    ("8.8", np.sqrt(1 / two_moments("tanh", 1)[0]), "slope of tanh"),
 ]
 
 
