@@ -1,6 +1,7 @@
 """Measures what the book promises about time and size; fails where a promise is missed."""
 
 import gzip
+import itertools
 import shutil
 import statistics
 import subprocess
@@ -132,10 +133,59 @@ def visits():
     yield "requests to third parties", 0, len(third), ""
 
 
+def grids(networks=64, width=64, depth=8, steps=50, batch_size=16):
+    """One grid at once and one by one, with as many threads as torch takes by itself."""
+    import numpy as np
+    import torch
+
+    from nbcode import datasets, training
+
+    data = datasets.digits(rng=np.random.default_rng(0))
+    widths = [data.x_train.shape[1], *[width] * depth, 10]
+    rng = np.random.default_rng(1)
+    shapes = [(networks, n, m) for m, n in itertools.pairwise(widths)]
+    weights = [rng.normal(0, (2 / s[2]) ** 0.5, s).astype("float32") for s in shapes]
+    x, y = torch.tensor(data.x_train), torch.tensor(data.y_train)
+
+    def at_once(steps=steps):
+        return training.train(
+            weights, data.x_train, data.y_train, learning_rate=[0.01] * networks,
+            steps=steps, batch_size=batch_size, rng=np.random.default_rng(2),
+        ).loss  # fmt: skip
+
+    def one(run, steps=steps):
+        layers = []
+        for w in weights:
+            linear = torch.nn.Linear(w.shape[2], w.shape[1])
+            linear.weight.data, linear.bias.data[:] = torch.tensor(w[run]), 0
+            layers += [linear, torch.nn.ReLU()]
+        model = torch.nn.Sequential(*layers[:-1])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        loss_function, losses = torch.nn.CrossEntropyLoss(), []
+        rng = np.random.default_rng(2)
+        for _ in range(steps):
+            rows = torch.tensor(rng.choice(len(x), batch_size, replace=False))
+            optimizer.zero_grad()
+            loss = loss_function(model(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return losses
+
+    def one_by_one():
+        return [one(run) for run in range(networks)]
+
+    for warm in (at_once, lambda steps: one(0, steps)):
+        warm(5)
+    np.testing.assert_allclose(at_once()[:, 0], one(0), rtol=1e-3)
+    share = seconds(at_once) / seconds(one_by_one)
+    yield "a grid trained at once: share of one by one", 1 / 5, share, ""
+
+
 def main():
     missed = 0
     print(f"{'what':48}{'at most':>12}{'measured':>12}")
-    for rows in (files, imports, probed, visits, chapters, make_book):
+    for rows in (files, imports, probed, grids, visits, chapters, make_book):
         for what, limit, measured, unit in rows():
             over = measured > limit
             missed += over

@@ -1,12 +1,19 @@
 """Training many networks at once is training them one by one, and each is on its own."""
 
+import inspect
+import os
+import signal
+import subprocess
+import sys
+
+import joblib
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbcode import theory
+from nbcode import theory, training
 from nbcode.training import train
 
 MODULES = {
@@ -44,24 +51,44 @@ def problem(runs=3, widths=(5, 7, 6, 4), samples=40, seed=0):
 
 
 def one_by_one(
-    weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True, biases=None
-):
-    """The training loop that every tutorial has, for a single run."""
+    weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True,
+    biases=None, norm=None, momentum=0.0, dtype=torch.float32, watch=None, every=10,
+):  # fmt: skip
+    """The training loop that every tutorial has, for a single run.
+
+    (losses, linear layers, gradients of the first step, accuracy, norms, watched accuracy)
+    """
+    norms = {"batch": torch.nn.BatchNorm1d, "layer": torch.nn.LayerNorm}
     layers = []
     for i, w in enumerate(weights):
-        linear = torch.nn.Linear(w.shape[2], w.shape[1], bias=bias)
+        linear = torch.nn.Linear(w.shape[2], w.shape[1], bias=bias, dtype=dtype)
         with torch.no_grad():
             linear.weight.copy_(torch.tensor(w[run]))
             if bias:
                 linear.bias.zero_()
             if biases:
                 linear.bias.copy_(torch.tensor(biases[i][run]))
-        layers += [linear] if i == len(weights) - 1 else [linear, MODULES[name]()]
+        layers.append(linear)
+        if i < len(weights) - 1:
+            if norm:
+                layers.append(norms[norm](w.shape[1], dtype=dtype))
+            layers.append(MODULES[name]())
     model = torch.nn.Sequential(*layers)
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    loss_function, losses, first = torch.nn.CrossEntropyLoss(), [], None
-    x, y = torch.tensor(x), torch.tensor(y)
-    for _ in range(steps):
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
+    loss_function, losses, first, curve = torch.nn.CrossEntropyLoss(), [], None, []
+    x, y = torch.tensor(x, dtype=dtype), torch.tensor(y)
+
+    def accuracy(x, y):
+        model.eval()
+        right = (
+            model(torch.as_tensor(x, dtype=dtype)).argmax(1) == torch.as_tensor(y)
+        ).float()
+        model.train()
+        return right.mean().item()
+
+    for step in range(steps):
+        if watch and step % every == 0:
+            curve.append(accuracy(*watch))
         rows = np.arange(len(x))
         if batch_size is not None:
             rows = rng.choice(len(x), batch_size, replace=False)
@@ -73,8 +100,8 @@ def one_by_one(
         optimizer.step()
         losses.append(loss.item())
     linears = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
-    accuracy = (model(x).argmax(1) == y).float().mean().item()
-    return losses, linears, first, accuracy
+    normed = [layer for layer in model if isinstance(layer, tuple(norms.values()))]
+    return losses, linears, first, accuracy(x, y), normed, curve
 
 
 @pytest.mark.parametrize("batch_size", [None, 16])
@@ -100,7 +127,7 @@ def test_a_stack_of_runs_is_torch_nn_one_by_one(name, batch_size):
     assert runs.activation == name
     accuracy = runs.accuracy(x, y)
     for run, rate in enumerate(rates):
-        losses, linears, first, right = one_by_one(
+        losses, linears, first, right, *_ = one_by_one(
             weights, run, x, y, rate, steps, name, batch_size, generator()
         )
         np.testing.assert_allclose(runs.loss[:, run], losses, rtol=1e-5, atol=1e-6)
@@ -282,3 +309,330 @@ def test_training_learns():
     runs = train(weights, x, y, learning_rate=[0.2] * 5, steps=60)
     assert np.all(runs.loss[-1] < 0.3 * runs.loss[0])
     assert np.all(runs.accuracy(x, y) > 0.9)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+def test_norms_and_momentum_are_those_of_torch_nn(norm, momentum, batch_size):
+    weights, x, y = problem()
+    other = problem(samples=90, seed=3)[1:]
+    rates, steps = [0.05, 0.2, 0.0], 20
+
+    def options():
+        rng = np.random.default_rng(5) if batch_size else None
+        return {
+            "steps": steps,
+            "batch_size": batch_size,
+            "rng": rng,
+            "norm": norm,
+            "momentum": momentum,
+            "watch": other,
+            "every": 7,
+        }
+
+    runs = train(weights, x, y, learning_rate=rates, dtype="float64", **options())
+    assert runs.norm == norm and runs.steps == steps and runs.curve.shape == (3, 3)
+    assert len(runs.gammas) == len(runs.betas) == (2 if norm else 0)
+    assert len(runs.running_means) == len(runs.running_vars) == 2 * (norm == "batch")
+    close = {"rtol": 1e-5, "atol": 1e-12}
+    for run, rate in enumerate(rates):
+        losses, linears, first, right, normed, curve = one_by_one(
+            weights, run, x, y, rate, name="relu",
+            dtype=torch.float64, **options(),
+        )  # fmt: skip
+        np.testing.assert_allclose(runs.loss[:, run], losses, **close)
+        np.testing.assert_allclose(runs.grad_rms[:, run], first, **close)
+        np.testing.assert_allclose(runs.curve[:, run], curve, atol=1e-6)
+        assert runs.accuracy(x, y)[run] == pytest.approx(right, abs=1e-6)
+        assert len(normed) == len(runs.gammas)
+        ours = [runs.weights, runs.biases, runs.gammas, runs.betas]
+        theirs = [
+            *([getattr(a, name) for a in linears] for name in ("weight", "bias")),
+            *([getattr(a, name) for a in normed] for name in ("weight", "bias")),
+        ]
+        if norm == "batch":
+            ours += [runs.running_means, runs.running_vars]
+            theirs += [[a.running_mean for a in normed], [a.running_var for a in normed]]
+        for mine, torchs in zip(ours, theirs, strict=True):
+            for a, b in zip(mine, torchs, strict=True):
+                assert a.dtype == torch.float64
+                np.testing.assert_allclose(a[run], b.detach(), rtol=1e-5, atol=1e-9)
+    for gamma, beta in zip(runs.gammas, runs.betas, strict=True):
+        assert (gamma[1] - 1).abs().max() > 1e-3 and beta[1].abs().max() > 1e-3
+
+
+WIDE, ODD = (16, 32, 16, 16), (5, 7, 6, 4)
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many runs each step computes."""
+    sizes, gradients = [], training._gradients
+
+    def count(state, *rest):
+        sizes.append(len(state["rates"][0]))
+        return gradients(state, *rest)
+
+    monkeypatch.setattr(training, "_gradients", count)
+    return sizes
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+@pytest.mark.parametrize("widths", [WIDE, ODD])
+def test_the_dead_cost_no_time_and_leave_the_others_as_they_were(
+    widths, norm, momentum, sizes
+):
+    """To the last bit, in whatever order they die."""
+    weights, x, y = problem(runs=64, widths=widths, samples=48)
+    rng = np.random.default_rng(1)
+    # two of each four that are 16 apart, as odd sizes need: see training._kept
+    dead = [place + 16 * turn for place in range(16) for turn in rng.permutation(4)[:2]]
+    dead = rng.permutation(dead)
+    others = np.setdiff1d(np.arange(64), dead)
+    rates = rng.uniform(0.01, 0.3, 64)
+
+    def runs(wild):
+        start = [w.copy() for w in weights]
+        start[1][dead[:20]] *= wild  # nan at once
+        rate = rates.copy()
+        if np.isnan(wild):
+            rate[dead[20:]] = 10.0 ** rng.uniform(20, 38, 12)  # nan some steps later
+        options = {"steps": 25, "norm": norm, "momentum": momentum}
+        return train(start, x, y, learning_rate=rate, watch=(x, y), every=5, **options)
+
+    calm = runs(1.0)
+    assert set(sizes) == {64} and np.isfinite(calm.loss).all() and calm.curve[-1].min() > 0
+    sizes.clear()
+    wild = runs(np.nan)
+    gone = dead if norm is None else dead[:20]
+    assert np.isnan(wild.loss[-1, gone]).all() and wild.steps == 25
+    assert sizes[0] == 64 and sorted(sizes, reverse=True) == sizes
+    if norm is None:
+        assert sizes[-1] == 32
+    assert (wild.accuracy(x, y)[gone] == 0).all() and (wild.curve[-1, gone] == 0).all()
+    for name in ("loss", "curve", "grad_rms"):
+        a, b = getattr(calm, name), getattr(wild, name)
+        assert np.array_equal(a[:, others], b[:, others])
+    for name in ("weights", "biases", "gammas", "betas", "running_means", "running_vars"):
+        for a, b in zip(getattr(calm, name), getattr(wild, name), strict=True):
+            assert torch.equal(a[others], b[others])
+
+
+@pytest.mark.parametrize("widths", [WIDE, ODD])
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+def test_a_run_among_the_dead_is_the_run_alone(widths, norm):
+    weights, x, y = problem(runs=40, widths=widths)
+    alive = [3, 17, 18, 39]
+    alone = [w[alive] for w in weights]
+    weights[0][np.setdiff1d(np.arange(40), alive)] = np.nan
+    options = {"steps": 20, "norm": norm, "dtype": "float64"}
+    rates = np.linspace(0.01, 0.2, 40)
+    among = train(weights, x, y, learning_rate=rates, **options)
+    alone = train(alone, x, y, learning_rate=rates[alive], **options)
+    np.testing.assert_allclose(among.loss[:, alive], alone.loss, rtol=1e-6)
+    for a, b in zip(among.weights, alone.weights, strict=True):
+        np.testing.assert_allclose(a[alive], b, rtol=1e-6, atol=1e-9)
+
+
+def test_when_all_are_dead_training_ends(sizes):
+    weights, x, y = problem(runs=3)
+    weights[2][:] = np.nan
+    runs = train(
+        weights, x, y, learning_rate=[0.1] * 3, steps=9, watch=(x, y), every=2
+    )  # fmt: skip
+    assert sizes == [3] and runs.steps == 9
+    assert np.isnan(runs.loss).all() and runs.curve.tolist() == [[0.0] * 3] * 5
+    assert runs.accuracy(x, y).tolist() == [0.0] * 3
+
+
+def test_a_loss_that_is_infinite_may_recover():
+    """So it is no death: logits of 3e38 and −3e38 differ by more than float32 holds."""
+    w = [np.array([[[3e38], [-3e38]]])]
+    x, y = np.array([[1.0]], "float32"), np.array([1])
+    loss = train(w, x, y, learning_rate=[3e38], steps=3).loss[:, 0]
+    assert np.isinf(loss[0]) and loss[1] < 1
+
+
+def interrupted(trip, **options):
+    """train() with a KeyboardInterrupt at the trip-th line within its loop, or None."""
+    lines, first = inspect.getsourcelines(train)
+    start, end = (
+        next(first + i for i, line in enumerate(lines) if line.startswith(words))
+        for words in ("        for step in", "    except KeyboardInterrupt")
+    )
+    codes = {f.__code__ for _, f in inspect.getmembers(training, inspect.isfunction)}
+    inside, left = False, trip
+
+    def trace(frame, event, _):
+        nonlocal inside, left
+        if frame.f_code not in codes:
+            return None
+        if frame.f_code is train.__code__:
+            inside = start <= frame.f_lineno < end
+        if inside and event == "line":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        runs = train(**options)
+    finally:
+        sys.settrace(before)
+    return runs if left <= 0 else None
+
+
+def test_an_interrupt_returns_the_steps_done_wherever_it_comes():
+    """At every line of the loop and of what it calls: never half a step."""
+    weights, x, y = problem(runs=3, widths=(16, 16, 16), samples=32)
+    weights[0][1, 0, 0] = np.nan  # taken out after the first step
+
+    def options(steps):
+        return {
+            "weights": weights,
+            "x": x,
+            "y": y,
+            "learning_rate": [0.1, 0.1, 0.2],
+            "steps": steps,
+            "batch_size": 16,
+            "rng": np.random.default_rng(0),
+            "norm": "batch",
+            "momentum": 0.9,
+            "watch": (x, y),
+            "every": 2,
+        }
+
+    shorter = {n: train(**options(n)) for n in (1, 2, 3)}
+    seen = []
+    for trip in range(1, 1000):
+        runs = interrupted(trip, **options(3))
+        if runs is None:
+            break
+        done = runs.steps
+        seen.append(done)
+        assert torch.is_grad_enabled() and not flushes_denormals()
+        assert np.isnan(runs.loss[done:]).all() and runs.loss.shape == (3, 3)
+        rows = -(-done // 2)
+        assert np.isnan(runs.curve[rows:]).all() and runs.curve.shape == (2, 3)
+        if done == 0:
+            for a, b in zip(runs.weights, weights, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-6)
+            continue
+        want = shorter[done]
+        assert np.array_equal(runs.loss[:done], want.loss, equal_nan=True)
+        assert np.array_equal(runs.curve[:rows], want.curve)
+        for name in ("weights", "biases", "gammas", "betas", "running_vars"):
+            for a, b in zip(getattr(runs, name), getattr(want, name), strict=True):
+                assert np.array_equal(a, b, equal_nan=True)
+    assert len(seen) > 100 and sorted(seen) == seen and set(seen) == {0, 1, 2, 3}
+
+
+CTRL_C = """
+import os, signal, threading
+import numpy as np
+from nbcode.training import train
+w, x, y = [np.ones((2, 3, 4)), np.ones((2, 5, 3))], np.ones((6, 4)), np.arange(6) % 5
+options = {"learning_rate": [0.1, 0.2], "steps": 1_000_000}
+train(w, x, y, **{**options, "steps": 1})  # all is imported
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+runs = train(w, x, y, **options)
+assert 0 < runs.steps < 1_000_000, runs.steps
+assert np.isfinite(runs.loss[: runs.steps]).all()
+assert np.isnan(runs.loss[runs.steps :]).all()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process ends of a SIGINT")
+def test_ctrl_c_ends_training():
+    run = subprocess.run([sys.executable, "-c", CTRL_C], capture_output=True, text=True)
+    assert run.returncode == 0 and run.stderr == "", run.stderr
+
+
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+def test_all_is_computed_on_the_device(norm, monkeypatch):
+    """Without a GPU: torch's meta device has shapes, no numbers, and mixes with none."""
+
+    def fetch(tensor):
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
+
+    weights, x, y = problem()
+    with pytest.raises(ValueError, match=r"device .* 'meta'"):
+        train(weights, x, y, learning_rate=[0.1] * 3, steps=1, device="meta")
+    monkeypatch.setattr(torch.Tensor, "cpu", fetch)
+    runs = train(
+        weights, x, y, learning_rate=[0.1] * 3, steps=3, norm=norm, momentum=0.9,
+        batch_size=8, rng=np.random.default_rng(0), watch=(x, y), every=2, device="meta",
+    )  # fmt: skip
+    assert runs.loss.tolist() == [[0.0] * 3] * 3  # as fetch has it
+    tensors = runs.weights + runs.biases + runs.gammas + runs.betas + runs.running_vars
+    assert {t.device.type for t in tensors} == {"cpu"}
+    assert runs.accuracy(x, y).shape == (3,)
+
+
+def tiles(count=6):
+    """A map of learning rates in tiles, each with its own generator."""
+    rngs = np.random.default_rng(4).spawn(count)
+    for i, rng in enumerate(rngs):
+        weights, x, y = problem(runs=2, samples=60, seed=i)
+        yield {
+            "weights": weights,
+            "x": x,
+            "y": y,
+            "learning_rate": [0.01 * 2**i, 0.1],
+            "steps": 20,
+            "batch_size": 16,
+            "rng": rng,
+            "norm": "batch",
+        }
+
+
+def assert_same(got, want):
+    for a, b in zip(got, want, strict=True):
+        assert np.array_equal(a.loss, b.loss)
+        for v, w in zip(
+            a.weights + a.running_vars, b.weights + b.running_vars, strict=True
+        ):
+            assert torch.equal(v, w)
+
+
+def test_tiles_on_two_cores_are_the_tiles_one_by_one():
+    want = [train(**tile) for tile in tiles()]
+    got = joblib.Parallel(n_jobs=2)(joblib.delayed(train)(**tile) for tile in tiles())
+    assert_same(got, want)
+
+
+def train_or_die(i, marker, tile):
+    """Train the tile; the first process that comes to the third one is killed."""
+    if i == 2 and not marker.exists():
+        marker.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train(**tile), os.getpid()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
+@pytest.mark.filterwarnings("ignore")  # of Dask, about the worker that is lost
+def test_tiles_on_a_dask_cluster_survive_a_killed_worker(tmp_path):
+    distributed = pytest.importorskip(
+        "distributed", reason="needs Dask: pip install nbcode[cluster]"
+    )
+    want = [train(**tile) for tile in tiles()]
+    marker = tmp_path / "killed"
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config("dask"),
+    ):
+        at_first = set(client.run(os.getpid).values())
+        results = joblib.Parallel()(
+            joblib.delayed(train_or_die)(i, marker, tile) for i, tile in enumerate(tiles())
+        )
+    got, pids = zip(*results, strict=True)
+    assert_same(got, want)
+    assert len(at_first) == 2 and int(marker.read_text()) in at_first
+    assert os.getpid() not in pids  # all tiles were trained by workers
