@@ -1,5 +1,6 @@
 """What a chapter uses to check itself, and a reader to check an exercise."""
 
+import re
 from numbers import Integral
 
 import numpy as np
@@ -138,23 +139,35 @@ def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: s
     >>> claim("2 is even", who="Euclid", predicted="0", measured="0", verdict="holds")
     <IPython.core.display.Markdown object>
     """
-    from IPython.display import Markdown, display
-
     _validate.choice("verdict", verdict, ("holds", "holds in part", "fails"))
-    texts = {
-        "statement": statement,
-        "who": who,
-        "predicted": predicted,
-        "measured": measured,
-    }
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
+    said = _texts(statement=statement, who=who, predicted=predicted, measured=measured)
+    anchor = "claim-" + re.sub("[^a-z0-9]+", "-", statement.lower()).strip("-")
     line = (
-        f"**{statement}** ({who}) Predicted: {predicted} Measured: {measured} "
-        f"Verdict: **{verdict}**."
+        f'<span id="{anchor}"></span>**{statement}** ({who}) Predicted: {predicted} '
+        f"Measured: {measured} Verdict: **{verdict}**."
     )
-    display(Markdown(line), metadata={"claim": texts | {"verdict": verdict}})
+    _record("claim", line, {**said, "verdict": verdict, "anchor": anchor})
+
+
+def reproduced(figure: str, *, paper: str, here: str, theirs: str, ours: str) -> None:
+    """Record that the chapter repeats a published figure, and show it as a line.
+
+    Args:
+        figure: the paper's figure or table, such as "Figure 6, activations by layer".
+        paper: whose it is, such as "Glorot and Bengio 2010".
+        here: where the chapter shows it: the name of a figure, or a heading as in a link.
+        theirs: what the paper shows, with its number if the chapter has one.
+        ours: what came out here, with a number.
+
+    Raises:
+        ValueError: if a text is empty.
+
+    >>> reproduced("Figure 1", paper="Euclid", here="fig-1", theirs="2.", ours="2.")
+    <IPython.core.display.Markdown object>
+    """
+    said = _texts(figure=figure, paper=paper, here=here, theirs=theirs, ours=ours)
+    line = f"**{figure}** ({paper}), reproduced. Theirs: {theirs} Ours: {ours}"
+    _record("reproduced", line, said)
 
 
 def exercise(number: str, answer: object) -> None:
@@ -189,6 +202,20 @@ def exercise(number: str, answer: object) -> None:
     except Exception as error:  # a reader's function may raise anything; show what it was
         right, why = False, f"your answer raised {type(error).__name__}: {error}"
     print(f"{number} {'right' if right else 'not yet'}: {why}")
+
+
+def _texts(**texts):
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
+    return texts
+
+
+def _record(kind, line, said):
+    """Show a line whose metadata, kept in the notebook, a page of the book is made from."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(line), metadata={kind: said})
 
 
 def _is_stub(answer):

@@ -1,6 +1,7 @@
 """Executes, checks and renames the chapters.
 
     python tests/book.py run [FILES]       execute, store the outputs, fill in glued numbers
+    python tests/book.py claims            make the pages of claims and of reproductions
     python tests/book.py check [FILES]     say what is wrong, where, and what to do about it
     python tests/book.py name OWNER/REPO   change the repository's name wherever it stands
     python tests/book.py version NUMBER    raise the version wherever it stands
@@ -15,10 +16,12 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ProcessPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
 
+import pages
 import rules
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +115,36 @@ def run(files):
         for line in pool.map(run_one, chapters(files)):
             print(line)
     (ROOT / COVER).write_bytes(cover().encode("utf-8"))
+    write_pages()
     return check(files)
+
+
+def made_pages():
+    """The pages that are made from all chapters' stored outputs: {file: text}."""
+    found = [(path.stem, read(path)) for path in chapters()]
+    return {file: make(found) for file, make in pages.PAGES.items()}
+
+
+def write_pages():
+    for file, made in made_pages().items():
+        (ROOT / file).write_bytes(made.encode("utf-8"))
+    return 0
+
+
+def page_problems():
+    try:
+        all_made = made_pages()
+    except Exception as error:
+        yield f"{', '.join(pages.PAGES)}: cannot be made, {error!r}: `make run`."
+        return
+    for file, made in all_made.items():
+        there = text(file) if (ROOT / file).is_file() else ""
+        pairs = enumerate(zip_longest(there.splitlines(), made.splitlines()), 1)
+        if line := next((number for number, (a, b) in pairs if a != b), None):
+            yield (
+                f"{file}, line {line}: is not what the chapters' stored outputs say: "
+                "`.venv/bin/python tests/book.py claims` makes the page anew."
+            )
 
 
 def cover():
@@ -177,7 +209,7 @@ def name_problems():
 
 def check(files):
     problems = [p for path in chapters(files) for p in chapter_problems(path)]
-    problems += [*name_problems(), *readme_problems()]
+    problems += [*name_problems(), *readme_problems(), *page_problems()]
     for problem in problems:
         print(problem)
     return 1 if problems else 0
@@ -217,6 +249,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["run", *files]:
             sys.exit(run(files))
+        case ["claims"]:
+            sys.exit(write_pages())
         case ["check", *files]:
             sys.exit(check(files))
         case ["name", new]:

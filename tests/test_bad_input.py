@@ -689,6 +689,11 @@ def claim(statement="s", **said):
     return lambda: check.claim(statement, **said)
 
 
+def reproduced(figure="f", **said):
+    said = {"paper": "p", "here": "h", "theirs": "t", "ours": "o", **said}
+    return lambda: check.reproduced(figure, **said)
+
+
 CHECK = [
     (rows(), "rows", "at least one row", "got ()", FORM),
     (rows(None), "a row of rows", "got None", FORM),
@@ -719,6 +724,11 @@ CHECK = [
     (claim(who=""), "who", "a sentence", "got ''", "in words"),
     (claim(predicted=3), "predicted", "a sentence", "got 3", "in words"),
     (claim(measured=None), "measured", "a sentence", "got None", "in words"),
+    (reproduced(""), "figure", "a sentence", "got ''", "in words"),
+    (reproduced(paper=2010), "paper", "a sentence", "got 2010", "in words"),
+    (reproduced(here=None), "here", "a sentence", "got None", "in words"),
+    (reproduced(theirs=" "), "theirs", "a sentence", "got ' '", "in words"),
+    (reproduced(ours=0.63), "ours", "a sentence", "got 0.63", "in words"),
     (lambda: check.exercise("0.1", 1), "number", "from 1.1 to", "got '0.1'", "cell below"),
     (lambda: check.exercise(["1.1"], 1), "number", "from 1.1 to", "got ['1.1']"),
 ]
@@ -814,6 +824,6 @@ def test_the_good_input_beside_the_bad_is_taken(capsys):
     for call in (back(), fold(LINEAR, NORM), fold(NOT)):
         call()
     figures.end_label(lined(1, 2), "a", dy=3)
-    for call in (row(), agree(), claim()):
+    for call in (row(), agree(), claim(), reproduced()):
         call()
     assert "these: agree to 1e-09" in capsys.readouterr().out

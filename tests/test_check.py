@@ -211,10 +211,34 @@ def test_a_claim_shows_and_records_all_that_was_said(shell):
     }
     arguments = ", ".join(f"{key}={value!r}" for key, value in said.items())
     (output,) = run(shell, f'check.claim("ReLU halves the variance", {arguments})')
-    assert output.metadata["claim"] == {"statement": "ReLU halves the variance", **said}
+    recorded = {"statement": "ReLU halves the variance", **said}
+    anchor = "claim-relu-halves-the-variance"
+    assert output.metadata["claim"] == {**recorded, "anchor": anchor}
+    line = output.data["text/markdown"]
+    assert "\n" not in line and f'<span id="{anchor}"></span>' in line
+    assert all(text in line for text in recorded.values())
+
+
+def test_an_anchor_is_plain_letters_digits_and_hyphens(shell):
+    code = 'check.claim("LN(αx) ≈ **it**, 2.0/n?", who="w", predicted="p", measured="m", '
+    (output,) = run(shell, code + 'verdict="holds")')
+    assert output.metadata["claim"]["anchor"] == "claim-ln-x-it-2-0-n"
+
+
+def test_a_reproduction_shows_and_records_all_that_was_said(shell):
+    said = {
+        "figure": "Figure 6, activations",
+        "paper": "Glorot and Bengio 2010",
+        "here": "fig-glorot6",
+        "theirs": "no number.",
+        "ours": "0.63 to 0.32.",
+    }
+    arguments = ", ".join(f"{key}={value!r}" for key, value in said.items())
+    (output,) = run(shell, f"check.reproduced({arguments})")
+    assert output.metadata["reproduced"] == said
     line = output.data["text/markdown"]
     assert "\n" not in line
-    assert all(text in line for text in ("ReLU halves the variance", *said.values()))
+    assert all(text in line for key, text in said.items() if key != "here")
 
 
 @pytest.mark.parametrize("verdict", ["holds", "holds in part", "fails"])

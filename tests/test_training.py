@@ -616,9 +616,8 @@ def train_or_die(i, marker, tile):
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGKILL")
 @pytest.mark.filterwarnings("ignore")  # of Dask, about the worker that is lost
 def test_tiles_on_a_dask_cluster_survive_a_killed_worker(tmp_path):
-    distributed = pytest.importorskip(
-        "distributed", reason="needs Dask: pip install nbcode[cluster]"
-    )
+    import distributed
+
     want = [train(**tile) for tile in tiles()]
     marker = tmp_path / "killed"
     with (

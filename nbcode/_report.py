@@ -1,0 +1,158 @@
+"""What a reader sees of a probe: the table, the picture and the verdict."""
+
+import html
+import math
+import textwrap
+
+from nbcode import _verdict
+
+CHAPTERS = {
+    1: "A signal through a deep network",
+    2: "Deriving variance preservation",
+    3: "Xavier initialization",
+    4: "He initialization",
+    5: "Beyond variance",
+    6: "Batch normalization: forward",
+    7: "Batch normalization: backward, and why it works",
+    8: "Layer normalization and its relatives",
+    9: "Initialization × normalization × learning rate",
+    10: "Pitfalls",
+}
+_HEAD = ("layer", "kind", "signal", "spread", "alike", "gradient", "update", "then", "dead",
+         "saturated")  # fmt: skip
+
+
+class Report:
+    """What :func:`nbcode.signals.probe` found out.
+
+    Attributes:
+        layers: a row a layer, in order of execution, with ``name``, ``kind``, ``calls``,
+            ``signal`` (rms of the output), ``spread`` (rms of its differences from the
+            mean over samples), ``correlation`` (mean cosine of two samples' outputs),
+            ``gradient`` (rms of ∂L/∂output), ``gain`` (rms of a weight · √fan_in),
+            ``update`` (norm of a step over norm of the weights), ``activation``, ``dead``
+            (fraction of units) and ``saturated`` (fraction of entries). None where there
+            is nothing to say.
+        findings: what is wrong, the earliest cause first; each has ``cause`` (a word),
+            ``chapter``, ``where`` (a layer's name) and ``words``.
+        loss: value of the loss; None if there was none to compute.
+    """
+
+    def __init__(self, record):
+        self.layers, self.loss = record.layers, record.loss
+        self.findings = _verdict.judge(record)
+        self._record = record
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def cause(self) -> str:
+        """The first finding's cause, or "healthy"."""
+        return self.findings[0].cause if self.findings else "healthy"
+
+    @property
+    def chapter(self) -> int | None:
+        """The chapter to read, or None."""
+        return self.findings[0].chapter if self.findings else None
+
+    @property
+    def verdict(self) -> str:
+        """The first finding in words, with its evidence, its remedy and its chapter."""
+        if not self.findings:
+            what = f"Healthy: nothing stands out in {len(self.layers)} layers."
+            if not self.layers:
+                what = "Nothing to say: no layer was seen (scripted code shows none)."
+            if not self._record.trainable:
+                what += " There is nothing to train, so no gradient was looked at."
+            return what
+        return f"{self.findings[0].words} Read {_chapter(self.chapter)}."
+
+    def plot(self):
+        """Draw signal, gradient and update by layer on a logarithmic axis.
+
+        Returns:
+            A matplotlib figure in the book's style; ``nbcode.figures.show`` shows it.
+        """
+        from nbcode import figures
+
+        fig, ax = figures.subplots(height=3.6)
+        ends = []
+        for name in ("signal", "spread", "gradient", "update"):
+            values = enumerate((getattr(layer, name) for layer in self.layers), 1)
+            points = [(i, v) for i, v in values if v and math.isfinite(v)]
+            if points:  # a logarithmic axis has no zero, and no layer without a number
+                (line,) = ax.plot(*zip(*points, strict=True), marker="o", ms=3)
+                ends.append((math.log(points[-1][1]), line, name))
+        if ends:
+            ax.set_yscale("log")
+        last = -math.inf
+        for height, line, label in sorted(ends, key=lambda end: end[0]):
+            low, high = (math.log(v) for v in ax.get_ylim())
+            points = 190 * (height - low) / (high - low)  # of an axis 190 points high
+            dy = max(0.0, last + 13 - points)  # labels are 13 points apart
+            figures.end_label(ax, label, line, dy=dy)
+            last = points + dy
+        where = self.findings[0].where if self.findings else ""
+        for i, layer in enumerate(self.layers, 1):
+            if layer.name == where:
+                ax.axvline(i, color=figures.COLORS["muted"], ls=":")
+        title = self.cause.replace("_", " ")
+        ax.set(xlabel="layer, in order of execution", ylabel="rms; of a weight (update)",
+               title=f"{title} at {where}" if where else title)  # fmt: skip
+        return fig
+
+    def __str__(self) -> str:
+        cells = [_HEAD, *map(_row, self.layers)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ]
+        for i, text in enumerate(self._sentences()):
+            lines += ["", *textwrap.wrap(("Also: " if i else "") + text, 88)]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in _row(layer)) + "</tr>"
+            for layer in self.layers
+        ]
+        head = "".join(f"<th>{c}</th>" for c in _HEAD)
+        table = (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        )
+        first, *others = map(html.escape, self._sentences())
+        also = "".join(f"<li>{text}</li>" for text in others)
+        also = f"<p>Also, perhaps in consequence:</p><ul>{also}</ul>" if also else ""
+        return f"<p><strong>{first}</strong></p>{also}{table}"
+
+    def _sentences(self):
+        others = [f"{f.words} Read {_chapter(f.chapter)}." for f in self.findings[1:]]
+        return [self.verdict, *others]
+
+
+def _chapter(number):
+    return f"chapter {number}, {CHAPTERS[number]}"
+
+
+def _row(layer):
+    alike = layer.correlation
+    name = layer.name if layer.calls == 1 else f"{layer.name} (×{layer.calls})"
+    return (
+        name,
+        layer.kind,
+        *(_cell(v) for v in (layer.signal, layer.spread)),
+        "" if alike is None else "nan" if math.isnan(alike) else f"{alike:.3f}",
+        *(_cell(v) for v in (layer.gradient, layer.update)),
+        layer.activation,
+        *("" if v is None else f"{v:.0%}" for v in (layer.dead, layer.saturated)),
+    )
+
+
+def _cell(value):
+    return "" if value is None else f"{value:.2g}"
