@@ -5,10 +5,14 @@ shape (fan_out, fan_in). A signal is an array whose last axis runs over the unit
 (n,) for one sample, (batch, n) for many.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from nbcode import _probe, _validate, theory
-from nbcode._report import Report
+from nbcode import _validate, theory
+
+if TYPE_CHECKING:
+    import nbcode._report
 
 
 def rms(a: np.ndarray) -> float:
@@ -207,7 +211,9 @@ def breaking_layer(
     return max_depth, "alive"
 
 
-def probe(model, batch, loss=None, *, lr=None, training: bool | None = None) -> Report:
+def probe(
+    model, batch, loss=None, *, lr=None, training: bool | None = None
+) -> "nbcode._report.Report":
     """Look into a torch module on one batch: what each layer does, and what is wrong.
 
     The model runs forward and back once, your own hooks with it, and is then as it was:
@@ -259,7 +265,9 @@ def probe(model, batch, loss=None, *, lr=None, training: bool | None = None) -> 
     >>> report.cause, report.chapter, report.findings[0].where
     ('input_scale', 2, '0')
     """
-    return Report(_probe.collect(model, batch, loss, lr, training))
+    from nbcode import _probe, _report  # every chapter imports signals, one calls this
+
+    return _report.Report(_probe.collect(model, batch, loss, lr, training))
 
 
 def _matrices(weights, width=None):
