@@ -1,12 +1,14 @@
 """Every exercise knows its solution, and each usual wrong turn by its own sentence."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import erf
 from scipy.stats import norm
+from torch import nn
 
 from nbcode import check
 from nbcode.exercises import CHECKS, _judge
@@ -249,6 +251,331 @@ def balance(W1, W2):
     return stretched(W1, W2, np.sqrt(imbalance(W1, W2)))
 
 
+def ten_classes(hidden, readout):
+    """A maker of classifiers whose two matrices are filled as told."""
+
+    def classifier(width):
+        model = torch.nn.Sequential(
+            torch.nn.Linear(64, width),
+            torch.nn.BatchNorm1d(width),
+            torch.nn.ReLU(),
+            torch.nn.Linear(width, 10),
+        )
+        hidden(model[0].weight)
+        readout(model[3].weight)
+        return model
+
+    return classifier
+
+
+def deep_relu(fill, *, norm=False):
+    """A maker of deep ReLU networks, filled as told, with or without norms."""
+
+    def mlp(depth):
+        layers = []
+        for i in range(depth):
+            linear = torch.nn.Linear(64, 64 if i < depth - 1 else 10)
+            fill(linear.weight)
+            torch.nn.init.zeros_(linear.bias)
+            layers += [linear, torch.nn.BatchNorm1d(64), torch.nn.ReLU()]
+        layers = layers[:-2]
+        if not norm:
+            layers = [m for m in layers if not isinstance(m, torch.nn.BatchNorm1d)]
+        return torch.nn.Sequential(*layers)
+
+    return mlp
+
+
+def he_normal_(weight):
+    return torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
+
+
+def default_mlp(depth):
+    sizes = [64] * depth + [10]
+    layers = []
+    for n, m in pairwise(sizes):
+        layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+class Tied(torch.nn.Module):
+    def __init__(self, vocabulary, width, std=1.0, scale=1.0, out=1.0, residual=True):
+        super().__init__()
+        self.tokens = torch.nn.Embedding(vocabulary, width)
+        torch.nn.init.normal_(self.tokens.weight, 0, std)
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(width) for _ in range(2))
+        self.up = torch.nn.Linear(width, 4 * width)
+        self.down = torch.nn.Linear(4 * width, width)
+        self.scale, self.out, self.residual = scale, out, residual
+
+    def forward(self, tokens):
+        x = self.scale * self.tokens(tokens)
+        branch = self.down(torch.nn.functional.gelu(self.up(self.norms[0](x))))
+        x = self.residual * x + branch
+        return self.out * self.norms[1](x) @ self.tokens.weight.T
+
+
+class Untied(torch.nn.Module):
+    def __init__(self, vocabulary, width):
+        super().__init__()
+        self.tokens = torch.nn.Embedding(vocabulary, width)
+        self.readout = torch.nn.Linear(width, vocabulary)
+
+    def forward(self, tokens):
+        return self.readout(self.tokens(tokens))
+
+
+def builder(has_bias):
+    def block(n_in, n_out, norm=torch.nn.BatchNorm1d):
+        linear = torch.nn.Linear(n_in, n_out, bias=has_bias(norm))
+        return torch.nn.Sequential(linear, norm(n_out), torch.nn.ReLU())
+
+    return block
+
+
+def without_norm(n_in, n_out, norm=None):
+    return torch.nn.Sequential(torch.nn.Linear(n_in, n_out, bias=False), torch.nn.ReLU())
+
+
+def adamw(decays):
+    """A maker of optimizers that decay what `decays(name, parameter)` says."""
+
+    def optimizer_for(model):
+        groups = [
+            {"params": [p], "weight_decay": 0.1 * bool(decays(name, p))}
+            for name, p in model.named_parameters()
+        ]
+        return torch.optim.AdamW(groups, lr=1e-3)
+
+    return optimizer_for
+
+
+def matrices_only(model):
+    return torch.optim.AdamW([p for p in model.parameters() if p.ndim >= 2], lr=1e-3)
+
+
+def residual(combine, *, norm=True):
+    class DeepNorm(torch.nn.Module):
+        def __init__(self, width, alpha):
+            super().__init__()
+            self.alpha = alpha
+            self.norm = torch.nn.LayerNorm(width) if norm else None
+
+        def forward(self, x, gx):
+            norm = self.norm or (lambda z: torch.nn.functional.layer_norm(z, z.shape[-1:]))
+            return combine(norm, self.alpha, x, gx)
+
+    return DeepNorm
+
+
+def half_precision(std, after=lambda x: x, dtype=torch.float16):
+    def half_network(x, depth, width=256):
+        x = x.to(dtype)
+        for _ in range(depth):
+            W = torch.randn(width, x.shape[-1]) * std(x.shape[-1])
+            x = after(torch.relu(x @ W.to(dtype).T))
+        return x
+
+    return half_network
+
+
+# pitfalls 9 to 16: the mended programs, and what people write instead
+
+
+def batches(samples, batch_size, rng, *, shuffle=True, keep_from=None, cut=0, merge=False):
+    order = rng.permutation(samples) if shuffle else np.arange(samples)
+    parts = [order[i : i + batch_size] for i in range(cut, samples, batch_size)]
+    if merge and len(parts[-1]) == 1:
+        return [*parts[:-2], np.concatenate(parts[-2:])]
+    return [part for part in parts if len(part) >= (keep_from or batch_size)]
+
+
+def same_samples(samples, batch_size, rng):
+    whole = samples - samples % batch_size
+    return np.split(rng.permutation(whole), whole // batch_size)
+
+
+def block(fan_in, width, make=nn.LayerNorm, relu=nn.ReLU):
+    return nn.Sequential(nn.Linear(fan_in, width), make(width), relu())
+
+
+def accumulated(model, x, y, parts, how="sum", zero=True):
+    if zero:
+        model.zero_grad()
+    for xb, yb in zip(x.chunk(parts), y.chunk(parts), strict=True):
+        loss = nn.functional.cross_entropy(model(xb), yb, reduction="sum")
+        n = {"sum": len(x), "mean": len(xb), "parts": len(xb) * parts, "none": 1}[how]
+        (loss / n).backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+@torch.no_grad()
+def predict(model, x, before="eval", after="restore"):
+    was = model.training
+    if before == "eval":
+        model.eval()
+    elif before:
+        for part in model.modules():
+            if isinstance(part, before):
+                part.eval()
+    answer = model(x).argmax(1)
+    if after is not None:
+        model.train(was if after == "restore" else after)
+    return answer
+
+
+def stack(depth, width, keep, make=nn.BatchNorm1d, order="last"):
+    layers, fan_in = [], 64
+    for i in range(depth + 1):
+        drop = [nn.Dropout(1 - keep)] if order != "none" else []
+        linear, norm_, relu = nn.Linear(fan_in, width, bias=False), make(width), nn.ReLU()
+        layers += {
+            "behind": [linear, norm_, relu, *drop],
+            "before": [*(drop if i else []), linear, norm_, relu],
+            "beside": [linear, *drop, norm_, relu],
+        }.get(order, [linear, norm_, relu])
+        fan_in = width
+    return nn.Sequential(*layers, *(drop if order == "last" else []))
+
+
+def fine_tune(backbone, head, batches, mode="backbone", frozen=True, rate=0.1):
+    backbone.requires_grad_(not frozen)
+    if mode == "momentum":
+        backbone[1].momentum = 0.0
+    model = nn.Sequential(backbone, head)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], rate)
+    for x, y in batches:
+        model.train(mode != "all")
+        if mode == "backbone":
+            backbone.eval()
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def only_weights_frozen(backbone, head, batches):
+    backbone[0].requires_grad_(False)
+    optimizer = torch.optim.SGD([*backbone[1].parameters(), *head.parameters()], 0.1)
+    for x, y in batches:
+        nn.functional.cross_entropy(head(backbone.eval()(x)), y).backward()
+        optimizer.step()
+
+
+class TwoViews(nn.Module):
+    def __init__(self, fan_in, width, norms=2, linears=1, make=nn.BatchNorm1d):
+        super().__init__()
+        self.linears = nn.ModuleList(nn.Linear(fan_in, width) for _ in range(linears))
+        self.norms = nn.ModuleList(make(width) for _ in range(norms))
+
+    def forward(self, a, b):
+        a, b = self.linears[0](a), self.linears[-1](b)
+        return self.norms[0](a), self.norms[-1](b)
+
+
+class Joined(TwoViews):
+    def forward(self, a, b):
+        return self.norms[0](self.linears[0](torch.cat([a, b]))).split([len(a), len(b)])
+
+
+def no_statistics(width):
+    return nn.BatchNorm1d(width, track_running_stats=False)
+
+
+def by_hand(x, eps=1e-5, wide=True, back=True, outside=False, unbiased=False):
+    z = x.float() if wide and x.dtype == torch.float16 else x
+    z = z - z.mean(-1, keepdim=True)
+    variance = (z**2).sum(-1, keepdim=True) / (z.shape[-1] - unbiased)
+    root = variance.sqrt() + eps if outside else (variance + eps).sqrt()
+    return (z / root).to(x.dtype) if back else z / root
+
+
+def by_rows(x):
+    return torch.stack([by_hand(row) for row in x])
+
+
+USE_PITFALLS = {
+    "10.9": batches,
+    "10.10": block,
+    "10.11": accumulated,
+    "10.12": predict,
+    "10.13": stack,
+    "10.14": fine_tune,
+    "10.15": TwoViews,
+    "10.16": by_hand,
+}
+#: (exercise, another mend that is right)
+OTHER_MENDS = [
+    ("10.9", lambda *a: batches(*a, keep_from=2)),
+    ("10.9", lambda *a: batches(*a, merge=True)),
+    ("10.10", lambda n, m: block(n, m, lambda w: nn.GroupNorm(4, w))),
+    ("10.10", lambda n, m: block(n, m, nn.RMSNorm)),
+    ("10.13", lambda *a: stack(*a, make=nn.LayerNorm, order="before")),
+    ("10.15", lambda n, m: Joined(n, m, norms=1)),
+    ("10.15", lambda n, m: TwoViews(n, m, norms=1, make=nn.LayerNorm)),
+    ("10.16", lambda x: nn.functional.layer_norm(x, x.shape[-1:])),
+    ("10.16", by_rows),
+]
+USE_WRONG_TURNS = [
+    ("10.9", lambda *a: batches(*a, keep_from=1), "a batch of one"),
+    (
+        "10.9",
+        lambda n, m, rng: np.array_split(rng.permutation(n), -(-n // m)),
+        "a batch of one",
+    ),
+    ("10.9", lambda *a: batches(*a, shuffle=False), "all epochs have one order"),
+    ("10.9", same_samples, "never came"),
+    ("10.9", lambda n, m, rng: [rng.integers(n, size=m) for _ in range(n // m)], "twice"),
+    ("10.9", lambda n, m, rng: batches(n, m, rng)[:-1], "more is left out"),
+    ("10.9", lambda n, m, rng: [rng.permutation(n)], "too large"),
+    ("10.10", lambda n, m: block(n, m, nn.BatchNorm1d), "cross the batch"),
+    ("10.10", lambda n, m: block(n, m, no_statistics), "cross the batch"),
+    (
+        "10.10",
+        lambda n, m: block(n, m, lambda w: nn.BatchNorm1d(w, momentum=0.01)),
+        "cross",
+    ),
+    ("10.10", lambda n, m: block(n, m, nn.Identity), "nothing is normalized"),
+    ("10.10", lambda n, m: block(n, m, lambda w: nn.GroupNorm(w, w)), "a group of one"),
+    ("10.10", lambda n, m: block(n, m, relu=nn.Identity), "the ReLU belongs"),
+    ("10.10", lambda n, m: block(n, m + 1), "values a sample"),
+    ("10.11", lambda *a: accumulated(*a, how="mean"), "the loss is a mean"),
+    ("10.11", lambda *a: accumulated(*a, how="parts"), "weigh each part"),
+    ("10.11", lambda *a: accumulated(*a, zero=False), "start at zero"),
+    ("10.11", lambda *a: accumulated(*a, how="none"), "30 times the length"),
+    ("10.11", lambda *a: accumulated(*a)[:-1], "in one vector"),
+    ("10.12", lambda m, x: predict(m, x, before=None), "Which mode"),
+    ("10.12", lambda m, x: predict(m, x, before=nn.BatchNorm1d), "dropout is still on"),
+    ("10.12", lambda m, x: predict(m, x, before=nn.Dropout), "statistics moved"),
+    ("10.12", lambda m, x: predict(m, x, after=None), "was found in training"),
+    ("10.12", lambda m, x: predict(m, x, after=True), "was found in eval"),
+    ("10.12", lambda m, x: predict(m, x) * 0, "not those of eval"),
+    ("10.12", lambda m, x: m.eval()(x), "64 classes"),
+    ("10.13", lambda *a: stack(*a, order="before"), "before a norm"),
+    ("10.13", lambda *a: stack(*a, order="behind"), "before a norm"),
+    ("10.13", lambda *a: stack(*a, order="beside"), "before a norm"),
+    ("10.13", lambda *a: stack(*a, order="none"), "no dropout"),
+    ("10.13", lambda *a: stack(*a, make=nn.Identity), "no norm"),
+    ("10.13", lambda d, w, k: stack(d - 1, w, k), "3 layers"),
+    ("10.13", lambda d, w, k: stack(d, w + 1, k), "256 values"),
+    ("10.14", lambda *a: fine_tune(*a, mode="train"), "88% of the way"),
+    ("10.14", lambda *a: fine_tune(*a, mode="momentum"), "training uses the batch's"),
+    ("10.14", lambda *a: fine_tune(*a, mode="all"), "the head's dropout"),
+    ("10.14", lambda *a: fine_tune(*a, frozen=False), "weights have been trained"),
+    ("10.14", only_weights_frozen, "γ and β"),
+    ("10.14", lambda *a: fine_tune(*a, rate=0.0), "has not been trained"),
+    ("10.15", lambda n, m: TwoViews(n, m, norms=1), "one pair of running"),
+    ("10.15", lambda n, m: TwoViews(n, m, linears=2), "should share one"),
+    ("10.15", lambda n, m: TwoViews(n, m, make=no_statistics), "depends on the company"),
+    ("10.15", lambda n, m: TwoViews(n, m, make=nn.Identity), "not normalized"),
+    ("10.16", lambda x: by_hand(x, 1e-8, wide=False), "what is eps in float16"),
+    ("10.16", lambda x: by_hand(x, 1e-5, wide=False), "comes out as zeros"),
+    ("10.16", lambda x: by_hand(x, back=False), "float16 came in, and torch.float32"),
+    ("10.16", lambda x: by_hand(x.float()), "float64 came in"),
+    ("10.16", lambda x: by_hand(x, unbiased=True), "come out otherwise"),
+    ("10.16", lambda x: by_hand(x).sum(-1), "should stay one"),
+]
+
+
 SOLUTIONS = {
     "1.1": np.ceil(np.log(65504) / np.log(0.05 * np.sqrt(1024))),
     "1.2": np.sqrt(2 / 300) * np.sqrt(3),
@@ -322,6 +649,15 @@ SOLUTIONS = {
     "9.6": np.sqrt(2e-6 / (2e-6 + 1e-5)),
     "9.7": best_rate,
     "9.8": balance,
+    "10.1": ten_classes(he_normal_, torch.nn.init.zeros_),
+    "10.2": deep_relu(he_normal_),
+    "10.3": lambda out, n, rng: rng.normal(0, np.sqrt(2 / n), (out, n)),
+    "10.4": lambda vocabulary, width: Tied(vocabulary, width, out=1 / width),
+    "10.5": builder(lambda norm: not issubclass(norm, torch.nn.BatchNorm1d)),
+    "10.6": adamw(lambda name, p: p.ndim > 1),
+    "10.7": residual(lambda norm, alpha, x, g: norm(x + g / alpha)),
+    "10.8": half_precision(lambda n: (2 / n) ** 0.5),
+    **USE_PITFALLS,
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
@@ -819,6 +1155,84 @@ WRONG_TURNS = [
     ("9.8", lambda W1, W2: stretched(W1, W2, imbalance(W1, W2)), "not the ratio"),
     ("9.8", lambda W1, W2: stretched(W1, W2, np.full(len(W1), 2.0)), "its own factor"),
     ("9.8", lambda W1, W2: (W1.T, W2), "shape"),
+    ("10.1", ten_classes(torch.nn.init.normal_, torch.nn.init.normal_), "first loss is"),
+    ("10.1", ten_classes(he_normal_, torch.nn.init.normal_), "no norm divides by"),
+    ("10.1", lambda width: width, "should be a torch.nn.Module"),
+    ("10.2", default_mlp, "PyTorch's 1/(3n)"),
+    ("10.2", deep_relu(torch.nn.init.xavier_normal_), "leaves 1/√2"),
+    ("10.2", deep_relu(torch.nn.init.zeros_), "smaller"),
+    ("10.2", deep_relu(lambda w: torch.nn.init.normal_(w, 0, 0.5)), "larger"),
+    ("10.2", lambda depth: depth, "should be a torch.nn.Module"),
+    ("10.3", lambda out, n, rng: rng.normal(0, np.sqrt(6 / n), (out, n)), "is a bound"),
+    (
+        "10.3",
+        lambda out, n, rng: rng.uniform(-np.sqrt(2 / n), np.sqrt(2 / n), (out, n)),
+        "√3 times larger",
+    ),
+    ("10.3", lambda out, n, rng: rng.normal(0, np.sqrt(2 / out), (out, n)), "second"),
+    (
+        "10.3",
+        lambda out, n, rng: rng.uniform(-1, 1, (out, n)) * np.sqrt(6 / out) * 3**0.5,
+        "uniform bound with the fan-out",
+    ),
+    ("10.3", lambda out, n, rng: rng.normal(0, np.sqrt(1 / n), (out, n)), "half out"),
+    ("10.3", lambda out, n, rng: rng.normal(0, np.sqrt(2 / (n + out)), (out, n)), "Xavier"),
+    ("10.3", lambda out, n, rng: rng.normal(0, 2 / n, (out, n)), "take the root"),
+    ("10.3", lambda out, n, rng: rng.normal(0, 1, (out, n)), "by half of it"),
+    ("10.3", lambda out, n, rng: rng.uniform(0, 1, (out, n)), "have a mean"),
+    ("10.3", lambda out, n, rng: np.zeros((out, n)), "zero"),
+    ("10.3", lambda out, n, rng: rng.normal(size=(n, out)), "shape"),
+    ("10.4", Tied, "own logit is 251"),
+    ("10.4", lambda v, d: Tied(v, d, std=d**-0.5, scale=d**0.5), "√d = 16"),
+    ("10.4", lambda v, d: Tied(v, d, std=0.02), "has lost it"),
+    ("10.4", lambda v, d: Tied(v, d, std=1 / d, residual=False), "has lost it"),
+    ("10.4", lambda v, d: Tied(v, d, std=0), "has lost it"),
+    ("10.4", Untied, "one matrix"),
+    ("10.4", lambda v, d: None, "should be a torch.nn.Module"),
+    (
+        "10.5",
+        builder(lambda norm: not isinstance(norm, torch.nn.BatchNorm1d)),
+        "isinstance says of a class",
+    ),
+    ("10.5", builder(lambda norm: False), "without a norm"),
+    (
+        "10.5",
+        builder(lambda norm: norm is torch.nn.Identity),
+        "in front of layer norm the bias is alive",
+    ),
+    ("10.5", builder(lambda norm: issubclass(norm, torch.nn.BatchNorm1d)), "upside down"),
+    ("10.5", without_norm, "lost its norm"),
+    ("10.5", lambda n, m, norm: norm(m), "one nn.Linear"),
+    ("10.5", lambda n, m, norm: None, "should be a torch.nn.Module"),
+    ("10.6", adamw(lambda name, p: True), "6 tensors shrink"),
+    ("10.6", adamw(lambda name, p: "bias" not in name), "is called weight"),
+    ("10.6", adamw(lambda name, p: False), "does not decay"),
+    ("10.6", adamw(lambda name, p: p.ndim == 2), "does not decay"),
+    ("10.6", matrices_only, "not trained at all"),
+    ("10.6", lambda model: model, "torch optimizer"),
+    ("10.7", residual(lambda norm, a, x, g: norm(x + a * g)), "larger share"),
+    ("10.7", residual(lambda norm, a, x, g: a * x + g), "norm is missing"),
+    ("10.7", residual(lambda norm, a, x, g: x + a * g), "weighed by α, and the norm"),
+    ("10.7", residual(lambda norm, a, x, g: norm(a * (x + g))), "both sides"),
+    ("10.7", residual(lambda norm, a, x, g: a * norm(x) + g), "sum, not on x"),
+    ("10.7", residual(lambda norm, a, x, g: a * x + norm(g)), "not on the branch"),
+    ("10.7", residual(lambda norm, a, x, g: a * norm(x + g)), "inside the norm"),
+    ("10.7", residual(lambda norm, a, x, g: norm(x) + norm(g)), "term by term"),
+    ("10.7", residual(lambda norm, a, x, g: norm(a * x + g), norm=False), "γ and β"),
+    ("10.7", residual(lambda norm, a, x, g: norm(a * x + g)[0]), "shape"),
+    ("10.7", lambda width, alpha: width, "should be a torch.nn.Module"),
+    ("10.8", half_precision(lambda n: 1), "is not finite"),
+    ("10.8", half_precision(lambda n: 1, dtype=torch.bfloat16), "bfloat16 is not finite"),
+    (
+        "10.8",
+        half_precision(lambda n: (2 / n) ** 0.5, dtype=torch.float32),
+        "mend the scale, in float16",
+    ),
+    ("10.8", half_precision(lambda n: 1, lambda x: x.clamp(max=65504)), "float16's end"),
+    ("10.8", half_precision(lambda n: 0), "the same output"),
+    ("10.8", half_precision(lambda n: 1.65 / n**0.5), "on its way"),
+    ("10.8", lambda x, depth: depth, "a tensor"),
+    *USE_WRONG_TURNS,
 ]
 
 
@@ -837,6 +1251,11 @@ def test_every_exercise_has_its_solution_here():
 @pytest.mark.parametrize("number", sorted(SOLUTIONS))
 def test_the_solution_is_right(capsys, number):
     assert told(capsys, number, SOLUTIONS[number]).startswith("right: ")
+
+
+@pytest.mark.parametrize(("number", "answer"), OTHER_MENDS)
+def test_another_mend_is_right_too(capsys, number, answer):
+    assert told(capsys, number, answer).startswith("right: ")
 
 
 @pytest.mark.parametrize("number", NUMBERS)
