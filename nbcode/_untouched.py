@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-_PLAIN = {bool, int, float, str, tuple, type(None)}  # a forward pass can only replace them
+# A forward pass can only replace them; and dicts and lists are looked into before.
+_PLAIN = {bool, int, float, str, tuple, type(None), dict, list}
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def untouched(modules, parameters):
                 generators.append((_setter(bits, "state"), bits.state))
             elif isinstance(value, random.Random):
                 generators.append((value.setstate, value.getstate()))
-        if getattr(m, "max_norm", None) is not None:  # such an embedding shrinks its rows
+        if vars(m).get("max_norm") is not None:  # such an embedding shrinks its rows
             kept |= {id(p): (p, p.detach().clone()) for p in m.parameters(recurse=False)}
     generators.append((np.random.set_state, np.random.get_state()))  # noqa: NPY002
     generators.append((random.setstate, random.getstate()))
