@@ -130,11 +130,11 @@ def tensors(held):
 
     if isinstance(held, torch.Tensor):
         yield held
-    elif isinstance(held, Mapping):
-        for value in held.values():
-            yield from tensors(value)
     elif isinstance(held, tuple | list):
         for value in held:
+            yield from tensors(value)
+    elif isinstance(held, Mapping):
+        for value in held.values():
             yield from tensors(value)
     elif hasattr(held, "__dict__") and not isinstance(held, torch.nn.Module | type):
         yield from (v for v in vars(held).values() if isinstance(v, torch.Tensor))

@@ -3,11 +3,13 @@
 This file collects; :mod:`nbcode._verdict` judges. The module is left as it was: what a
 forward pass may move is put back, and gradients are asked of autograd, which stores none.
 Per layer there is one full pass over the output and one over its gradient, for their norms;
-all else comes from a small sample of the entries, which keeps the probe cheap.
+all else comes from a small sample of the entries, which keeps the probe cheap: beside those
+passes a layer costs a quarter of a millisecond, more than the pass itself of a tiny one.
 """
 
 import contextlib
 import copy
+import functools
 import math
 from dataclasses import dataclass, field
 
@@ -25,7 +27,7 @@ _PRODUCTS = {"mul", "__mul__", "__rmul__", "__imul__", "multiply"}
 _LOSSES = {"cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"}
 
 
-@dataclass
+@dataclass(eq=False)  # a layer is equal to itself alone, and found at once in a list
 class Layer:
     """A row of the report; a layer that is called more than once has one row."""
 
@@ -89,7 +91,8 @@ def collect(model, batch, loss, lr, training) -> Record:
             f"training must be True, False or None, got {_validate._short(training)}: say "
             "whether you are about to train the model or to use it"
         )
-    rate = _rates(model, lr)
+    modules, parameters = dict(model.named_modules()), [*model.parameters()]
+    rate = _rates(parameters, lr)
     args, kwargs, targets = _batch.call(forward, _batch.copied(batch, {}), loss)
     record = Record(training=training, has_loss=loss is not None)
     tensors = [t for t in _batch.tensors((args, kwargs)) if _is_signal(t)]
@@ -100,26 +103,26 @@ def collect(model, batch, loss, lr, training) -> Record:
             f"batch must hold samples, got {_batch._kind(first)}: pass one or more"
         )
     record.samples = len(first) if first is not None and first.dim() else None
-    record.trainable = sum(p.requires_grad for p in model.parameters())
+    record.trainable = sum(p.requires_grad for p in parameters)
     two_modes = torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd
-    record.in_training = {m.training for m in model.modules() if isinstance(m, two_modes)}
-    with _untouched.untouched(model) as kept:
-        watch = _Watch(record, model, {_memory(t) for t in tensors})
+    record.in_training = {m.training for m in modules.values() if isinstance(m, two_modes)}
+    with _untouched.untouched(modules.values(), parameters) as kept:
+        watch = _Watch(record, {_memory(t) for t in tensors})
         with contextlib.ExitStack() as stack:
-            for hook in watch.hooks():
+            for hook in watch.hooks(modules):
                 stack.callback(hook.remove)
             with _intercept(watch, kept):
                 value = _batch.run(model, args, kwargs, targets, loss, batch, record)
             watch.recording = False  # checkpoints run layers again, to differentiate them
             watch.gates.clear()  # they hold the graph, whose hooks hold them
-            parameters = [p for p in model.parameters() if p.requires_grad]
-            gradients = [None] * len(parameters)
+            trained = [p for p in parameters if p.requires_grad]  # forward may freeze some
+            gradients = {}
             if value is not None:
                 record.loss = value.item()
-                if parameters and value.requires_grad:
-                    record.backward = True
-                    gradients = _gradients(value, parameters)
-        gradients = dict(zip(map(id, parameters), gradients, strict=True))
+                record.backward = bool(trained) and value.requires_grad
+            if record.backward:
+                gradients = _gradients(value, trained)
+        watch.finish()
         with torch.no_grad():
             for layer in record.layers:
                 _weights(layer, gradients, rate)
@@ -137,7 +140,8 @@ def _model(model):
             "model itself, and not its class or its output"
         )
     model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper has no layers
-    states = [*model.parameters(), *model.buffers()]
+    held = [d for m in model.modules() for d in (m._parameters, m._buffers)]
+    states = [t for d in held for t in d.values() if t is not None]
     if any(map(torch.nn.parameter.is_lazy, states)):
         # its first batch would give it its shapes; a buffer without one cannot be copied
         lazy = torch.nn.parameter.UninitializedBuffer
@@ -156,7 +160,7 @@ def _model(model):
     return model, model.forward
 
 
-def _rates(model, lr):
+def _rates(parameters, lr):
     """{id of a parameter: (learning rate, whether steps are scaled like Adam's)}."""
     import torch
 
@@ -165,14 +169,14 @@ def _rates(model, lr):
     if not isinstance(lr, torch.optim.Optimizer):
         remedy = "it is a learning rate such as 0.1, or the optimizer that has it"
         lr = _validate.number("lr", lr, remedy, above=0)
-        return {id(p): (lr, False) for p in model.parameters()}
+        return {id(p): (lr, False) for p in parameters}
     scaled = ("betas", "alpha", "lr_decay", "rho")  # Adam's kin, RMSprop, Adagrad, Adadelta
     rate = {
         id(p): (float(group["lr"]), any(key in group for key in scaled))
         for group in lr.param_groups
         for p in group["params"]
     }
-    if not any(id(p) in rate for p in model.parameters()):
+    if not any(id(p) in rate for p in parameters):
         raise ValueError(
             f"lr must be an optimizer of this model, got {type(lr).__name__} with other "
             "parameters: build it from model.parameters()"
@@ -181,10 +185,12 @@ def _rates(model, lr):
 
 
 def _gradients(value, parameters):
+    """{id of a parameter: its gradient, or None}."""
     import torch
 
     try:
-        return torch.autograd.grad(value, parameters, allow_unused=True)
+        gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+        return dict(zip(map(id, parameters), gradients, strict=True))
     except RuntimeError as error:
         said = _validate._short(str(error))
         raise ValueError(
@@ -205,7 +211,7 @@ def _intercept(watch, kept):
     class Mode(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             name = getattr(function, "__name__", "")
-            in_place = name[-1:] == "_" and (name != "__get__" or function == data)
+            in_place = function == data if name == "__get__" else name[-1:] == "_"
             if args and (in_place or name == "detach"):
                 kept.before(args[0])
             out = function(*args, **(kwargs or {}))
@@ -220,12 +226,14 @@ def _intercept(watch, kept):
 class _Watch:
     """Fills in the record while the model runs."""
 
-    def __init__(self, record, model, memories):
-        self.record, self.model, self.memories = record, model, memories
+    def __init__(self, record, memories):
+        self.record, self.memories = record, memories
         self.layers, self.gates, self.last, self.recording = {}, {}, None, True
+        self.samples, self.inputs = [], []  # (layer, a sample of its output or input)
+        self.weighted = False  # whether a layer with weights has been seen
 
-    def hooks(self):
-        for name, m in self.model.named_modules():
+    def hooks(self, modules):
+        for name, m in modules.items():
             role = _role(m)
             if role and "parametrizations" not in name:
                 name = name.replace("_orig_mod.", "") or type(m).__name__
@@ -235,45 +243,53 @@ class _Watch:
     def forward(self, m, args, kwargs, output):
         import torch
 
-        with torch._C.DisableTorchFunction():  # the mode need not see what is done here
-            self.seen(m, args, kwargs, output)
+        if self.recording:
+            with torch._C.DisableTorchFunction():  # the mode need not see what is done here
+                self.seen(self.layers[m], args, kwargs, output)
 
-    def seen(self, m, args, kwargs, output):
-        out = next((t for t in _batch.tensors(output) if _is_signal(t)), None)
-        if not self.recording or out is None:
+    def seen(self, layer, args, kwargs, output):
+        outputs = [*filter(_is_signal, _batch.tensors(output))]
+        if not outputs:
             return
-        layer = self.last = self.layers[m]
+        self.last = layer
         layer.calls += 1
         if layer.calls & (layer.calls - 1):
             return  # of the calls in a loop over time: 1, 2, 4, 8, ...
-        norm = _norm(out)
+        norm = _norm(outputs[0])
         layer.bad_output |= not math.isfinite(norm)
         if layer.calls == 1:
-            inputs = next(filter(_is_signal, _batch.tensors((args, kwargs))), None)
-            self.record.layers.append(layer)
-            self.first_call(layer, inputs, out, norm)
-        for t in _batch.tensors(output):  # an RNN's state is read where its output is not
-            if _is_signal(t) and t.requires_grad:
+            self.first_call(layer, (args, kwargs), outputs[0], norm)
+        for t in outputs:  # an RNN's state is read where its output is not
+            if t.requires_grad:
                 t.register_hook(lambda gradient: self.backward(layer, gradient))
 
-    def first_call(self, layer, inputs, out, norm):
+    def first_call(self, layer, call, out, norm):
         m = layer.module
         layer.kind = type(m).__name__  # a lazy one has changed its class by now
         layer.dtype = str(out.dtype).removeprefix("torch.")
         layer.signal = norm / math.sqrt(out.numel())
-        _, layer.spread, layer.correlation = _spread(_sample(out))
-        first = sum(other.role == "weight" for other in self.record.layers) == 1
-        if inputs is not None:
-            layer.reads_batch = _memory(inputs) in self.memories
-            if layer.reads_batch or (first and layer.role == "weight"):
-                layer.reads = _spread(_sample(inputs))
-        if hasattr(m, "running_mean") and layer.kind.startswith(("BatchNorm", "SyncBatch")):
+        self.record.layers.append(layer)
+        self.samples.append((layer, _sample(out)))
+        if layer.role == "weight":
+            inputs = next(filter(_is_signal, _batch.tensors(call)), None)
+            layer.reads_batch = inputs is not None and _memory(inputs) in self.memories
+            if layer.reads_batch or (inputs is not None and not self.weighted):
+                self.inputs.append((layer, _sample(inputs)))
+            self.weighted = True
+        if layer.kind.startswith(("BatchNorm", "SyncBatch")) and hasattr(m, "running_mean"):
             if m.training or m.running_mean is None:
                 layer.per_statistic = out.numel() / out.shape[1]
             else:
                 layer.stale = (
                     m.num_batches_tracked is not None and not m.num_batches_tracked
                 )
+
+    def finish(self):
+        """Read the samples."""
+        for layer, (_, spread, correlation) in _spreads(self.samples):
+            layer.spread, layer.correlation = spread, correlation
+        for layer, reads in _spreads(self.inputs):
+            layer.reads = reads
 
     def backward(self, layer, gradient):
         if self.recording:
@@ -301,8 +317,8 @@ class _Watch:
             elif name in _SATURATES:
                 y = _sample(out)
                 # where the slope, 1 − y² or y(1 − y), is below a tenth of its largest value
-                slope = 1 - y**2 if name == "tanh" else 4 * y * (1 - y)
-                layer.saturated = float(np.mean(slope < 0.1))
+                slope = 1 - y * y if name == "tanh" else 4 * y * (1 - y)
+                layer.saturated = int((slope < 0.1).sum()) / y.numel()
                 # the output is held as well, for nothing else to get its address
                 self.gates[_memory(out)] = out, layer
 
@@ -318,24 +334,33 @@ class _Watch:
         self.record.first_loss = classes, value.mean().item()
 
 
-def _role(m):
-    """What a module is to the report: "weight", "norm", "embedding" or, not a layer, ""."""
+@functools.cache
+def _roles():
+    """{role: classes that have it}."""
     import torch
 
     nn = torch.nn
     layers = nn.Linear, nn.modules.conv._ConvNd, nn.modules.rnn.RNNBase, nn.Bilinear
     norms = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm
-    if isinstance(m, (*layers, nn.modules.rnn.RNNCellBase, nn.MultiheadAttention)):
-        return "weight"
-    if isinstance(m, nn.Embedding | nn.EmbeddingBag):
-        return "embedding"
-    if isinstance(m, norms) or (type(m).__name__.endswith("Norm") and not [*m.children()]):
+    return {
+        "weight": (*layers, nn.modules.rnn.RNNCellBase, nn.MultiheadAttention),
+        "norm": norms,
+        "embedding": (nn.Embedding, nn.EmbeddingBag),
+        # one scripted takes no hooks
+        "": (torch.jit.ScriptModule, nn.PReLU, nn.ParameterList, nn.ParameterDict),
+    }
+
+
+def _role(m):
+    """What a module is to the report: "weight", "norm", "embedding" or, not a layer, ""."""
+    for role, classes in _roles().items():
+        if isinstance(m, classes):
+            return role
+    if m._modules:
+        return ""
+    if type(m).__name__.endswith("Norm"):
         return "norm"
-    if isinstance(m, torch.jit.ScriptModule):  # it takes no hooks
-        return ""
-    if [*m.children()] or not [p for p in m._parameters.values() if p is not None]:
-        return ""
-    return "" if isinstance(m, nn.PReLU | nn.ParameterList | nn.ParameterDict) else "weight"
+    return "weight" if any(p is not None for p in m._parameters.values()) else ""
 
 
 def _unit_axis(m, out):
@@ -349,17 +374,17 @@ def _unit_axis(m, out):
 def _weights(layer, gradients, rate):
     """What the weights of a layer are, and what a step would do to them."""
     m = layer.module
-    own = [p for p in m.parameters() if p.dim() > 1]
+    held = m.parameters() if m._modules else m._parameters.values()
+    own = [p for p in held if p is not None and p.dim() > 1]
     norms = [_norm(p) for p in own]
     layer.bad_weight = not all(map(math.isfinite, norms))
     main = getattr(m, "weight", getattr(m, "in_proj_weight", None))
     shape = getattr(main, "shape", ())
     if layer.role == "weight" and len(shape) > 1:
         norm = norms[0] if own and main is own[0] else _norm(main)
-        ways = sorted(_fans(m, shape))
         scale = norm / math.sqrt(main.numel())
-        layer.gain = scale * math.sqrt(_fans(m, shape)[0])
-        layer.gains = scale * math.sqrt(ways[0]), scale * math.sqrt(ways[1])
+        gains = [scale * math.sqrt(fan) for fan in _fans(m, shape)]
+        layer.gain, layer.gains = gains[0], (min(gains), max(gains))
         layer.twins = _twins(m, main, gradients.get(id(main)))
     elif layer.role == "weight" and own:  # an RNN's: the matrix that the state goes through
         layer.gain = max(
@@ -424,43 +449,56 @@ def _sample(x):
 
     x = x.detach()
     x = x.reshape(1, -1) if x.dim() < 2 else x
-    x = x[:: -(-len(x) // SAMPLES)].flatten(1)
+    x = x[:: -(-x.shape[0] // SAMPLES)].flatten(1)
     # an odd step, not to stay in one column of a picture
-    x = x[:, :: (x.shape[1] // ENTRIES) | 1]
-    return x.to(torch.float64, copy=True).cpu().numpy()
+    return x[:, :: (x.shape[1] // ENTRIES) | 1].to(torch.float64, copy=True)
+
+
+def _spreads(samples):
+    """(layer, spread of its sample); samples of one shape at once, which costs one call."""
+    import torch
+
+    alike = {}
+    for layer, x in samples:
+        alike.setdefault((x.shape, x.device), []).append((layer, x))
+    for pairs in alike.values():
+        layers, xs = zip(*pairs, strict=True)
+        yield from zip(layers, _spread(torch.stack(xs).cpu().numpy()), strict=True)
 
 
 def _spread(x):
-    """(rms, rms of what differs between rows, mean cosine of two rows) of a sample."""
-    n, entries = x.shape
-    squares = np.einsum("ij,ij->i", x, x)
-    total = float(squares.sum())
-    size = math.sqrt(total / x.size)
-    if n < 2 or not math.isfinite(total):  # what is not finite is reported as such
-        return size, size, None
-    mean = x.sum(0) / n
-    apart = x - mean
-    spread = math.sqrt(np.vdot(apart, apart) / ((n - 1) * entries))
-    if not squares.all():
-        return size, spread, None  # a sample without any signal has no direction
-    direction = (1 / np.sqrt(squares)) @ x
-    return size, spread, float((direction @ direction - n) / (n * (n - 1)))
+    """(rms, rms of what differs between rows, mean cosine of two rows) of each x[k]."""
+    _, n, entries = x.shape
+    others = max(n - 1, 1)
+    with np.errstate(all="ignore"):  # what is not finite is reported as such
+        squares = np.einsum("kij,kij->ki", x, x)
+        size = np.sqrt(squares.sum(1) / (n * entries))
+        apart = x - x.mean(1, keepdims=True)
+        spread = np.sqrt(np.einsum("kij,kij->k", apart, apart) / (others * entries))
+        direction = np.einsum("ki,kij->kj", 1 / np.sqrt(squares), x)
+        cosine = (np.einsum("kj,kj->k", direction, direction) - n) / (n * others)
+    finite = np.isfinite(size) & (n > 1)
+    spread = np.where(finite, spread, size)
+    # a sample without any signal has no direction
+    known = finite & squares.all(1)
+    cosine = [c if k else None for c, k in zip(cosine.tolist(), known, strict=True)]
+    return zip(size.tolist(), spread.tolist(), cosine, strict=True)
 
 
 def _dead(y, axis):
     """(fraction of units that no entry wakes, units): ReLU's zeros, GELU's near-zeros."""
-    import torch
-
     axes = [i for i in range(y.dim()) if i != axis]
     units = y.shape[axis]
     if not axes:
         return 0.0, units  # one sample: nothing tells a unit at rest from a dead one
     # most units wake within a few samples, and only the others are looked at in full
-    few = y[: max(1, 2**13 * len(y) // y.numel())] if axis != 0 else y
-    maybe = np.flatnonzero(few.float().cpu().numpy().max(tuple(axes)) <= 0)
-    if not len(maybe):
+    few = y[: max(1, 2**13 * y.shape[0] // y.numel())] if axis != 0 else y
+    highest = few.amax(axes)
+    if highest.min() > 0:
         return 0.0, units
-    rest = y.index_select(axis, torch.from_numpy(maybe).to(y.device))
+    rest = y.index_select(axis, (highest <= 0).nonzero().flatten())
+    if not rest.numel():  # no unit but one with nan
+        return 0.0, units
     asleep = (rest.amax(axes) <= 0) & (rest.amin(axes) >= -1e-3)
     return int(asleep.sum()) / units, units
 
@@ -468,10 +506,16 @@ def _dead(y, axis):
 def _is_signal(t):
     import torch
 
-    plain = isinstance(t, torch.Tensor) and t.layout is torch.strided and not t.is_nested
-    plain = plain and t.is_floating_point() and t.numel() > 0 and t.dim() > 0
-    # inside of vmap and its kin a tensor has no numbers to look at
-    return plain and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+    return (
+        isinstance(t, torch.Tensor)
+        and t.layout is torch.strided
+        and t.is_floating_point()
+        and t.dim() > 0
+        and t.numel() > 0
+        and not t.is_nested
+        # inside of vmap and its kin a tensor has no numbers to look at
+        and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+    )
 
 
 def _memory(t):

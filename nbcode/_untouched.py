@@ -1,47 +1,52 @@
 """A torch module is run, and then is as it was."""
 
 import contextlib
+import operator
 import random
 import sys
 
 import numpy as np
 
+# A forward pass can only replace them; and dicts and lists are looked into before.
+_PLAIN = {bool, int, float, str, tuple, type(None), dict, list}
+
 
 @contextlib.contextmanager
-def untouched(model):
-    """Put back all that running the model may move; yields the parameters to guard."""
+def untouched(modules, parameters):
+    """Put back all that running the modules may move; yields the parameters to guard."""
     import torch
 
     containers, tensors, generators = [], {}, []
     lazy = torch.nn.parameter.is_lazy  # of a copy then, which need not be put back
-    parameters = {id(p): (p, p.data) for p in model.parameters() if not lazy(p)}
+    grads = [(p, p.grad, p.requires_grad) for p in parameters]
+    devices = {p.device.index for p in parameters if p.is_cuda}
+    aliases = {id(p): (p, p.data) for p in parameters if not lazy(p)}
     kept = {}  # id: (parameter, a copy), once forward asks for a way to change it
     torchs = set(vars(torch.nn.Module())) - {"_parameters", "_buffers", "_modules"}
-    for m in model.modules():
-        containers.append((vars(m), list(vars(m)), list(vars(m).values())))
+    for m in modules:
+        containers.append((vars(m), dict(vars(m))))
         held = [v for key, v in vars(m).items() if key not in torchs]
         for inside in [v for v in held if isinstance(v, dict | list)]:
-            values = list(inside.values()) if isinstance(inside, dict) else list(inside)
-            containers.append((inside, list(inside), values))
-            held += values
+            before = dict(inside) if isinstance(inside, dict) else list(inside)
+            containers.append((inside, before))
+            held += before.values() if isinstance(before, dict) else before
         for value in held:
-            if value is not None:
-                if isinstance(value, torch.Tensor):
-                    if id(value) not in parameters and not lazy(value):
-                        tensors[id(value)] = value, value.detach().clone()
-                elif isinstance(value, torch.Generator):
-                    generators.append((value.set_state, value.get_state()))
-                elif isinstance(value, np.random.Generator):
-                    bits = value.bit_generator
-                    generators.append((_setter(bits, "state"), bits.state))
-                elif isinstance(value, random.Random):
-                    generators.append((value.setstate, value.getstate()))
-        if getattr(m, "max_norm", None) is not None:  # such an embedding shrinks its rows
+            if type(value) in _PLAIN or id(value) in aliases:
+                continue
+            if isinstance(value, torch.Tensor):
+                if not lazy(value):
+                    tensors[id(value)] = value, value.detach().clone()
+            elif isinstance(value, torch.Generator):
+                generators.append((value.set_state, value.get_state()))
+            elif isinstance(value, np.random.Generator):
+                bits = value.bit_generator
+                generators.append((_setter(bits, "state"), bits.state))
+            elif isinstance(value, random.Random):
+                generators.append((value.setstate, value.getstate()))
+        if vars(m).get("max_norm") is not None:  # such an embedding shrinks its rows
             kept |= {id(p): (p, p.detach().clone()) for p in m.parameters(recurse=False)}
     generators.append((np.random.set_state, np.random.get_state()))  # noqa: NPY002
     generators.append((random.setstate, random.getstate()))
-    grads = [(p, p.grad, p.requires_grad) for p in model.parameters()]
-    devices = {p.device.index for p in model.parameters() if p.is_cuda}
     fast = torch.backends.mha.get_fastpath_enabled()  # it would pass by torch's own layers
     eager = contextlib.nullcontext()
     if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
@@ -54,13 +59,13 @@ def untouched(model):
             torch.inference_mode(False),
             torch.enable_grad(),
         ):
-            yield _Kept(parameters, kept)
+            yield _Kept(aliases, kept)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for held, keys, values in containers:
-            _restore(held, keys, values)
+        for held, before in containers:
+            _restore(held, before)
         with torch.no_grad():
-            for p, alias in parameters.values():
+            for p, alias in aliases.values():
                 if p.data_ptr() != alias.data_ptr() or p.shape != alias.shape:
                     p.data = alias
             for tensor, before in [*tensors.values(), *kept.values()]:
@@ -78,23 +83,26 @@ def _setter(owner, name):
     return lambda value: setattr(owner, name, value)
 
 
-def _restore(held, keys, values):
+def _restore(held, before):
     """Make a dict or list hold what it held, and leave it alone if it does."""
-    now = list(held.values()) if isinstance(held, dict) else held
-    same = len(now) == len(values) and all(a is b for a, b in zip(now, values, strict=True))
-    if isinstance(held, list) and not same:
-        held[:] = values
-    elif isinstance(held, dict) and not (same and list(held) == keys):
+    if isinstance(held, list):
+        if not _same(held, before):
+            held[:] = before
+    elif list(held) != list(before) or not _same(held.values(), before.values()):
         held.clear()
-        held.update(zip(keys, values, strict=True))
+        held.update(before)
+
+
+def _same(now, before):
+    return len(now) == len(before) and all(map(operator.is_, now, before))
 
 
 class _Kept:
     """Copies a parameter before something gets hold of it that may change it in place."""
 
-    def __init__(self, parameters, kept):
-        self.parameters, self.kept = parameters, kept
+    def __init__(self, aliases, kept):
+        self.aliases, self.kept = aliases, kept
 
     def before(self, tensor):
-        if id(tensor) in self.parameters and id(tensor) not in self.kept:
+        if id(tensor) in self.aliases and id(tensor) not in self.kept:
             self.kept[id(tensor)] = tensor, tensor.detach().clone()

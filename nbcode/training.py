@@ -84,7 +84,7 @@ class Runs:
         """
         inputs, classes = self.weights[0].shape[2], self.weights[-1].shape[1]
         x, y = _data(x, y, inputs, classes, dtype=self.weights[0].dtype, device="cpu")
-        state = {"weights": self.weights}
+        state = {"weights": [w.mT for w in self.weights]}
         for name in PER_UNIT:
             state[name] = [t[:, None] for t in getattr(self, name)]
         return _accuracy(state, x, y, _torch_activation(self.activation), self.norm)
@@ -217,7 +217,8 @@ def train(
     hidden = shapes[:-1] if norm else []
     tracked = hidden if norm == "batch" else []
     state = {
-        "weights": [torch.tensor(w, **place) for w in weights],
+        # transposed, as h @ W.T reads them: the gradients come in the same memory order
+        "weights": [torch.tensor(w, **place).mT.contiguous() for w in weights],
         "biases": [torch.tensor(v, **place)[:, None] for v in biases],
         "gammas": [torch.ones(r, 1, n, **place) for r, n in hidden],
         "betas": [torch.zeros(r, 1, n, **place) for r, n in hidden],
@@ -270,7 +271,7 @@ def train(
     per_unit = {name: [t[:, 0] for t in whole[name]] for name in PER_UNIT}
     return Runs(
         loss=losses,
-        weights=whole["weights"],
+        weights=[w.mT.contiguous() for w in whole["weights"]],
         grad_rms=first_grad,
         activation=activation,
         steps=done,
@@ -296,17 +297,18 @@ def _gradients(state, x, y, trained, phi, norm):
 
 def _descend(state, grads, trained, momentum):
     """The state after a step, in new tensors; it uses the gradients up."""
+    import torch
+
     # detached, not under no_grad: Ctrl-C at the wrong moment would leave that switched on
     (rate,) = state["rates"]
     if momentum:
         pairs = zip(state["velocities"], grads, strict=True)
-        velocities = [momentum * v + g for v, g in pairs]
+        velocities = [g.add_(v, alpha=momentum) for v, g in pairs]
         state = state | {"velocities": velocities}
-        moves = iter([rate * v for v in velocities])
-    else:
-        moves = iter([g.mul_(rate) for g in grads])
+    moves = iter(velocities if momentum else grads)
     return state | {
-        name: [t.detach() - next(moves) for t in state[name]] for name in trained
+        name: [torch.addcmul(t.detach(), rate, next(moves), value=-1) for t in state[name]]
+        for name in trained
     }
 
 
@@ -317,7 +319,7 @@ def _forward(state, x, phi, norm, *, training):
     h, running = x, {"running_means": [], "running_vars": []}
     last = len(state["weights"]) - 1
     for i, (w, b) in enumerate(zip(state["weights"], state["biases"], strict=True)):
-        h = h @ w.mT + b
+        h = torch.baddbmm(b, h.expand(len(w), -1, -1), w)
         if i == last:
             return h, running
         if norm == "layer":
