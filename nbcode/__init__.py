@@ -6,4 +6,4 @@ Importing the package loads NumPy and nothing heavier: torch, SciPy, scikit-lear
 matplotlib are loaded by the functions that need them.
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

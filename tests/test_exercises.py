@@ -1,5 +1,6 @@
 """Every exercise knows its solution, and each usual wrong turn by its own sentence."""
 
+import itertools
 import re
 from itertools import pairwise
 
@@ -8,9 +9,10 @@ import pytest
 import torch
 from scipy.special import erf
 from scipy.stats import norm
+from sklearn.datasets import load_wine
 from torch import nn
 
-from nbcode import check
+from nbcode import check, datasets
 from nbcode.exercises import CHECKS, _judge
 
 
@@ -60,6 +62,129 @@ def softplus_mean():
 def centred_layer(W, shift=None, scale=2):
     shift = scale * softplus_mean() if shift is None else shift
     return scale * W, -shift * W.sum(axis=1)
+
+
+def kaiming(model):
+    for m in model.modules():
+        if isinstance(m, torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+            torch.nn.init.zeros_(m.bias)
+    return model
+
+
+def handwritten():
+    split = datasets.digits(rng=np.random.default_rng(0))
+    return torch.tensor(split.x_train), torch.tensor(split.y_train)
+
+
+def plain(*widths, norm=None):
+    layers = []
+    for n, m in itertools.pairwise(widths):
+        layers += [torch.nn.Linear(n, m), *([norm(m)] if norm else []), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], 10))
+
+
+def sgd(model, lr, momentum=0.0):
+    return torch.optim.SGD(model.parameters(), lr, momentum)
+
+
+def wines(scaled=lambda x: (x - x.mean(0)) / x.std(0), lr=0.05):
+    x, y = (torch.tensor(part) for part in load_wine(return_X_y=True))
+    model = plain(13, 64, 64)
+    return model, sgd(model, lr), scaled(x.float()), y
+
+
+def twenty_layers(init=kaiming, lr=0.01):
+    model = init(plain(64, *[64] * 19))
+    return model, sgd(model, lr, 0.9), *handwritten()
+
+
+def counting(std=0.02, lr=1e-3):
+    """Predict a symbol from the last one, by a matrix that serves twice."""
+    embed, norm, head = (
+        torch.nn.Embedding(60, 64), torch.nn.LayerNorm(64), torch.nn.Linear(64, 60, False)
+    )  # fmt: skip
+    torch.nn.init.normal_(embed.weight, std=std)
+    head.weight = embed.weight
+    middle = torch.nn.Linear(64, 64)
+    model = torch.nn.Sequential(embed, middle, torch.nn.ReLU(), torch.nn.Linear(64, 64),
+                                norm, head)  # fmt: skip
+    x = torch.arange(600) % 60
+    return model, torch.optim.Adam(model.parameters(), lr), x, (x + 1) % 60
+
+
+class Added(torch.nn.Module):
+    def __init__(self, zero):
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(64, 64), torch.nn.Linear(64, 64)
+        kaiming(self)
+        if zero:
+            torch.nn.init.zeros_(self.down.weight)
+
+    def forward(self, x):
+        return x + self.down(torch.relu(self.up(x)))
+
+
+def stream(zero=True, lr=0.01):
+    first, last = kaiming(torch.nn.Linear(64, 64)), torch.nn.Linear(64, 10)
+    model = torch.nn.Sequential(first, *[Added(zero) for _ in range(24)], last)
+    return model, sgd(model, lr), *handwritten()
+
+
+def seven_layers(lr=1e-3, init=lambda model: model):
+    model = init(plain(64, *[128] * 6))
+    return model, torch.optim.Adam(model.parameters(), lr), *handwritten()
+
+
+def forgetful(train=True, lr=0.05):
+    layers, c = [torch.nn.Unflatten(1, (1, 8, 8))], 1
+    for _ in range(8):
+        layers += [torch.nn.Conv2d(c, 16, 3, padding=1), torch.nn.BatchNorm2d(16)]
+        layers, c = [*layers, torch.nn.ReLU()], 16
+    model = torch.nn.Sequential(*layers, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+                                torch.nn.Linear(16, 10))  # fmt: skip
+    return model.train(train), sgd(model, lr, 0.9), *handwritten()
+
+
+def foreign():
+    model, _, x, y = seven_layers()
+    return model, sgd(plain(64, 64), 0.1), x, y
+
+
+def first_not_finite(
+    model, x, bad=lambda t: not t.isfinite().all(), leaves=True, pick=0, tidy="always"
+):
+    """Name of a bad module, in the order in which modules end; or a usual mistake."""
+    seen, handles = [], []
+    for name, m in model.named_modules():
+        if leaves and list(m.children()):
+            continue
+
+        def hook(_, __, out, name=name):
+            if bad(out):
+                seen.append(name)
+
+        handles.append(m.register_forward_hook(hook))
+    try:
+        model(x)
+    except RuntimeError:
+        if tidy == "always":
+            [handle.remove() for handle in handles]
+        raise
+    if tidy != "never":
+        [handle.remove() for handle in handles]
+    return seen[pick] if seen else None
+
+
+def by_definition(model, x):
+    """As it would be found by going through the modules' list."""
+    seen = []
+    order = [name for name, m in model.named_modules() if not list(m.children())]
+    first_not_finite(model, x, bad=lambda t: seen.append(not t.isfinite().all()))
+    if not any(seen):
+        return None
+    name = first_not_finite(model, x)
+    return order[0] if order == ["late", "early"] else name
 
 
 def two_ratios(widths, mode, first=1):
@@ -658,8 +783,17 @@ SOLUTIONS = {
     "10.7": residual(lambda norm, alpha, x, g: norm(x + g / alpha)),
     "10.8": half_precision(lambda n: (2 / n) ** 0.5),
     **USE_PITFALLS,
+    "11.1": wines,
+    "11.2": twenty_layers,
+    "11.3": counting,
+    "11.4": stream,
+    "11.5": seven_layers,
+    "11.6": forgetful,
+    "11.7": first_not_finite,
+    "11.8": -np.log(np.exp([1.0] + [0.0] * 999)[0] / np.sum(np.exp([1.0] + [0.0] * 999))),
 }
 FUNCTIONS = sorted(number for number, answer in SOLUTIONS.items() if callable(answer))
+BUILDERS = [f"11.{k}" for k in range(1, 7)]
 NUMBERS = sorted(set(SOLUTIONS) - set(FUNCTIONS))
 
 # (exercise, what a reader does instead, words of the sentence that tells them)
@@ -1233,6 +1367,41 @@ WRONG_TURNS = [
     ("10.8", half_precision(lambda n: 1.65 / n**0.5), "on its way"),
     ("10.8", lambda x, depth: depth, "a tensor"),
     *USE_WRONG_TURNS,
+    ("11.1", lambda: wines(lambda x: x), "look at x"),
+    ("11.1", lambda: wines(lambda x: x, lr=5e-4), "look at x"),
+    ("11.1", lambda: wines(lambda x: (x - x.mean()) / x.std()), "one by one"),
+    ("11.1", lambda: wines()[0], "return model, optimizer, x, y"),
+    ("11.1", lambda: (3, *wines()[1:]), "should be the model"),
+    ("11.1", lambda: (wines()[0], 0.05, *wines()[2:]), "should be the optimizer"),
+    ("11.2", lambda: twenty_layers(lambda model: model), "signal and spread"),
+    ("11.2", lambda: twenty_layers(lambda model: model, lr=0.1), "signal and spread"),
+    ("11.2", lambda: twenty_layers(lr=0.1), "momentum"),
+    ("11.3", lambda: counting(std=1.0, lr=1e-5), "share"),
+    ("11.3", lambda: counting(lr=1e-6), "too low"),
+    ("11.4", lambda: stream(zero=False), "the one about the rate"),
+    ("11.4", lambda: stream(zero=False, lr=1e-5), "the one about the rate"),
+    ("11.5", lambda: seven_layers(lr=0.1), "before the first step"),
+    ("11.5", lambda: seven_layers(lr=0.1, init=kaiming), "before the first step"),
+    ("11.5", lambda: seven_layers(lr=1e-6), "too low"),
+    ("11.5", foreign, "another model"),
+    ("11.6", lambda: forgetful(train=False), "training=True"),
+    ("11.6", lambda: forgetful(train=False, lr=1e-3), "training=True"),
+    ("11.6", lambda: forgetful(lr=100.0), "lr large (chapter 9)"),
+    (
+        "11.7",
+        lambda m, x: first_not_finite(m, x, bad=lambda t: t.isnan().any()),
+        "infinite",
+    ),
+    ("11.7", lambda m, x: first_not_finite(m, x, leaves=False, pick=-1), "children"),
+    ("11.7", lambda m, x: first_not_finite(m, x, pick=-1), "infinite is not"),
+    ("11.7", lambda m, x: first_not_finite(m, x, tidy="never"), "hooks are left on the"),
+    ("11.7", lambda m, x: first_not_finite(m, x, tidy="if well"), "in finally"),
+    ("11.7", by_definition, "of execution"),
+    ("11.7", lambda m, x: "0", "None"),
+    ("11.8", np.log(1000), "of guessing"),
+    ("11.8", 0, "one softmax"),
+    ("11.8", np.log(np.e + 9) - 1, "ten classes"),
+    ("11.8", np.log(np.e + 999) - np.e, "not e"),
 ]
 
 
@@ -1365,6 +1534,8 @@ def test_a_function_that_raises_is_reported_not_raised(capsys, number):
     assert sentence == "not yet: your answer raised KeyError: 'width'"
     sentence = told(capsys, number, other)
     assert sentence == "not yet: your answer raised ZeroDivisionError: division by zero"
+    if number in BUILDERS:
+        return  # they have no arguments to be wrong
     sentence = told(capsys, number, lambda: 0)
     assert re.match("not yet: your answer raised TypeError: .*argument", sentence)
 

@@ -4,8 +4,20 @@ A judge takes a reader's answer and returns (right, why). It compares with an ob
 right slow computation or a property, and recognizes the usual wrong turns by their value.
 """
 
-from nbcode.exercises import ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10
+from nbcode.exercises import (
+    ch01,
+    ch02,
+    ch03,
+    ch04,
+    ch05,
+    ch06,
+    ch07,
+    ch08,
+    ch09,
+    ch10,
+    ch11,
+)
 
 CHECKS = {}
-for _chapter in (ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10):
+for _chapter in (ch01, ch02, ch03, ch04, ch05, ch06, ch07, ch08, ch09, ch10, ch11):
     CHECKS |= _chapter.CHECKS
