@@ -462,7 +462,7 @@ def without_norm(n_in, n_out, norm=None):
     return torch.nn.Sequential(torch.nn.Linear(n_in, n_out, bias=False), torch.nn.ReLU())
 
 
-def adamw(decays):
+def adamw(decays, optimizer=torch.optim.AdamW):
     """A maker of optimizers that decay what `decays(name, parameter)` says."""
 
     def optimizer_for(model):
@@ -470,7 +470,7 @@ def adamw(decays):
             {"params": [p], "weight_decay": 0.1 * bool(decays(name, p))}
             for name, p in model.named_parameters()
         ]
-        return torch.optim.AdamW(groups, lr=1e-3)
+        return optimizer(groups, lr=1e-3)
 
     return optimizer_for
 
@@ -537,6 +537,7 @@ def accumulated(model, x, y, parts, how="sum", zero=True):
 @torch.no_grad()
 def predict(model, x, before="eval", after="restore"):
     was = model.training
+    modes = {part: part.training for part in model.modules()}
     if before == "eval":
         model.eval()
     elif before:
@@ -544,8 +545,11 @@ def predict(model, x, before="eval", after="restore"):
             if isinstance(part, before):
                 part.eval()
     answer = model(x).argmax(1)
-    if after is not None:
-        model.train(was if after == "restore" else after)
+    if after == "restore":
+        for part, mode in modes.items():
+            part.training = mode
+    elif after is not None:
+        model.train(was if after == "one mode" else after)
     return answer
 
 
@@ -668,11 +672,13 @@ USE_WRONG_TURNS = [
     ("10.11", lambda *a: accumulated(*a, zero=False), "start at zero"),
     ("10.11", lambda *a: accumulated(*a, how="none"), "30 times the length"),
     ("10.11", lambda *a: accumulated(*a)[:-1], "in one vector"),
+    ("10.11", lambda model, x, y, parts: accumulated(model, x, y, 1), "does not hold"),
     ("10.12", lambda m, x: predict(m, x, before=None), "Which mode"),
     ("10.12", lambda m, x: predict(m, x, before=nn.BatchNorm1d), "dropout is still on"),
     ("10.12", lambda m, x: predict(m, x, before=nn.Dropout), "statistics moved"),
     ("10.12", lambda m, x: predict(m, x, after=None), "was found in training"),
     ("10.12", lambda m, x: predict(m, x, after=True), "was found in eval"),
+    ("10.12", lambda m, x: predict(m, x, after="one mode"), "found frozen"),
     ("10.12", lambda m, x: predict(m, x) * 0, "not those of eval"),
     ("10.12", lambda m, x: m.eval()(x), "64 classes"),
     ("10.13", lambda *a: stack(*a, order="before"), "before a norm"),
@@ -1291,6 +1297,8 @@ WRONG_TURNS = [
     ("9.8", lambda W1, W2: (W1.T, W2), "shape"),
     ("10.1", ten_classes(torch.nn.init.normal_, torch.nn.init.normal_), "first loss is"),
     ("10.1", ten_classes(he_normal_, torch.nn.init.normal_), "no norm divides by"),
+    ("10.1", ten_classes(torch.nn.init.zeros_, torch.nn.init.zeros_), "look alike"),
+    ("10.1", ten_classes(he_normal_, he_normal_), "cost s²/2"),
     ("10.1", lambda width: width, "should be a torch.nn.Module"),
     ("10.2", default_mlp, "PyTorch's 1/(3n)"),
     ("10.2", deep_relu(torch.nn.init.xavier_normal_), "leaves 1/√2"),
@@ -1319,6 +1327,11 @@ WRONG_TURNS = [
     ("10.4", Tied, "own logit is 251"),
     ("10.4", lambda v, d: Tied(v, d, std=d**-0.5, scale=d**0.5), "√d = 16"),
     ("10.4", lambda v, d: Tied(v, d, std=0.02), "has lost it"),
+    (
+        "10.4",
+        lambda v, d: Tied(v, d, std=0.02, scale=50),
+        "at width 512 the first loss is 1",
+    ),
     ("10.4", lambda v, d: Tied(v, d, std=1 / d, residual=False), "has lost it"),
     ("10.4", lambda v, d: Tied(v, d, std=0), "has lost it"),
     ("10.4", Untied, "one matrix"),
@@ -1343,6 +1356,7 @@ WRONG_TURNS = [
     ("10.6", adamw(lambda name, p: False), "does not decay"),
     ("10.6", adamw(lambda name, p: p.ndim == 2), "does not decay"),
     ("10.6", matrices_only, "not trained at all"),
+    ("10.6", adamw(lambda name, p: p.ndim > 1, torch.optim.Adam), "divides by its size"),
     ("10.6", lambda model: model, "torch optimizer"),
     ("10.7", residual(lambda norm, a, x, g: norm(x + a * g)), "larger share"),
     ("10.7", residual(lambda norm, a, x, g: a * x + g), "norm is missing"),
@@ -1351,6 +1365,8 @@ WRONG_TURNS = [
     ("10.7", residual(lambda norm, a, x, g: a * norm(x) + g), "sum, not on x"),
     ("10.7", residual(lambda norm, a, x, g: a * x + norm(g)), "not on the branch"),
     ("10.7", residual(lambda norm, a, x, g: a * norm(x + g)), "inside the norm"),
+    ("10.7", residual(lambda norm, a, x, g: norm(a * x) + g), "norm of αx alone"),
+    ("10.7", residual(lambda norm, a, x, g: x + norm(a * g)), "α beside x"),
     ("10.7", residual(lambda norm, a, x, g: norm(x) + norm(g)), "term by term"),
     ("10.7", residual(lambda norm, a, x, g: norm(a * x + g), norm=False), "γ and β"),
     ("10.7", residual(lambda norm, a, x, g: norm(a * x + g)[0]), "shape"),
@@ -1364,6 +1380,7 @@ WRONG_TURNS = [
     ),
     ("10.8", half_precision(lambda n: 1, lambda x: x.clamp(max=65504)), "float16's end"),
     ("10.8", half_precision(lambda n: 0), "the same output"),
+    ("10.8", half_precision(lambda n: n**-0.5), "the half that ReLU takes"),
     ("10.8", half_precision(lambda n: 1.65 / n**0.5), "on its way"),
     ("10.8", lambda x, depth: depth, "a tensor"),
     *USE_WRONG_TURNS,

@@ -48,11 +48,25 @@ def _loud_readout(answer):
             complaint = _no_module(model, f"classifier({width})")
             if complaint:
                 return False, complaint
+            readout = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
+            read = []
+            handle = readout.register_forward_hook(lambda m, i, o: read.append(i[0]))  # noqa: B023
             loss = F.cross_entropy(model(x), y).item()
+            handle.remove()
+            if 2.65 < loss < 3.2:
+                return False, (
+                    f"at width {width} the first loss is {loss:.1f}: logits of size s = 1 "
+                    "cost s²/2 more than ln 10 = 2.3. That does little harm; go smaller."
+                )
             if not loss < 2.65:
                 return False, (
                     f"at width {width} the first loss is {loss:.1f}, and ln 10 is 2.3; "
                     "measure the logits, and see which matrix no norm divides by."
+                )
+            if read[0].std(dim=0).max() < 0.1:
+                return False, (
+                    f"the first loss is {loss:.1f}, but all digits look alike to the last "
+                    "layer: zeros are safe in that layer alone."
                 )
         optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
         for _ in range(80):
@@ -135,13 +149,21 @@ def _kaiming(answer):
 
 
 def _tied(answer):
-    import torch
-    import torch.nn.functional as F
 
     complaint = _judge.function(answer, 'check.exercise("10.4", LanguageModel)')
     if complaint:
         return False, complaint
-    vocabulary, width = 1000, 256
+    for width in (256, 512):
+        right, why = _tied_at(answer, 1000, width)
+        if not right:
+            break
+    return right, why
+
+
+def _tied_at(answer, vocabulary, width):
+    import torch
+    import torch.nn.functional as F
+
     with _seeded():
         model = answer(vocabulary, width)
         complaint = _no_module(model, f"LanguageModel({vocabulary}, {width})")
@@ -159,12 +181,12 @@ def _tied(answer):
     if abs(own / width**0.5 - 1) < 0.1 and loss > 10:
         return False, (
             f"the first loss is {loss:.0f}: the logits are of size 1, but for the present "
-            "token's own, which is √d = 16."
+            f"token's own, which is √d = {width**0.5:.0f}."
         )
     if not loss < np.log(vocabulary) + 0.5:
         return False, (
-            f"the first loss is {loss:.0f}, and ln V is 6.9; the present token's own logit "
-            f"is {own:.0f}."
+            f"at width {width} the first loss is {loss:.0f}, and ln V is 6.9; the present "
+            f"token's own logit is {own:.0f}, by (10.4) σ·d."
         )
     seen = own / (size * width**0.5) if size else 0.0
     if not seen > 0.5:
@@ -236,6 +258,13 @@ def _decay(answer):
         name = sorted(matrices - decayed)[0]
         return False, f"{name} is a matrix or a kernel, and it does not decay."
     wrong = sorted(decayed - matrices)
+    for group in optimizer.param_groups:
+        left = 1 - group["lr"] * group.get("weight_decay", 0)
+        if not wrong and any((p - left).abs().max() > 1e-6 for p in group["params"]):
+            return False, (
+                f"a weight of 1 without a gradient should become {left:.6g}; is this "
+                "decay, or a term of the gradient that Adam divides by its size?"
+            )
     if not wrong:
         return True, "without a gradient the matrices shrink, and nothing else does."
     if not any(name.endswith("bias") for name in wrong):
@@ -277,6 +306,10 @@ def _deep_norm(answer):
         "the norm belongs around the sum, not on x.": alpha * norm(x) + g,
         "the norm belongs around the sum, not on the branch.": alpha * x + norm(g),
         "α belongs inside the norm, on x alone.": alpha * norm(x + g),
+        "the norm belongs around the sum, and α is lost in a norm of αx alone.": (
+            norm(alpha * x) + g
+        ),
+        "the norm belongs around the sum, and α beside x.": x + norm(alpha * g),
     }
     for why, value in turns.items():
         if torch.allclose(got, value, rtol=1e-3, atol=1e-3):
@@ -314,6 +347,11 @@ def _half(answer):
             return False, (
                 f"at {depth} layers entries stand at float16's end, 65504: held there, "
                 "they say nothing about the input."
+            )
+        if 0 < _rms(out) < 1e-3:
+            return False, (
+                f"of size {_rms(out):.0e} at {depth} layers: the half that ReLU takes from "
+                "the mean square is not made up for."
             )
         if not _rms(out - out.float().mean(dim=0)) > 1e-3 * (1 + _rms(out)):
             return False, f"at {depth} layers all inputs give the same output."
@@ -418,7 +456,15 @@ def _accumulate(answer):
             )
 
         for parts in (2, 15, 4):  # the last leaves a shorter batch
-            target, got = whole(), answer(model, x, y, parts)
+            sizes, target = [], whole()
+            hook = model.register_forward_hook(lambda m, i, o, to=sizes: to.append(len(o)))
+            got = answer(model, x, y, parts)
+            hook.remove()
+            if max(sizes, default=0) > -(-30 // parts):
+                return False, (
+                    f"for {parts} parts a batch of {max(sizes)} of 30 went through the "
+                    "model: memory does not hold so many."
+                )
             if got.shape != target.shape:
                 return False, "accumulated should return all gradients in one vector."
             ratio = (got.norm() / target.norm()).item()
@@ -469,8 +515,10 @@ def _predict(answer):
         for _ in range(20):
             model(x)
         target = copy.deepcopy(model).eval()(x).argmax(1)
-        for training in (True, False):
+        for training, frozen in ((True, False), (False, False), (True, True)):
             model.train(training)
+            model[1].train(training and not frozen)  # a norm that is frozen
+            modes = [part.training for part in model.modules()]
             before = copy.deepcopy(model.state_dict())
             got = answer(model, x)
             if tuple(got.shape) != (64,):
@@ -498,8 +546,11 @@ def _predict(answer):
                 return False, "right answers, but the model was found in training mode."
             if not training and model.training:
                 return False, "right answers, but the model was found in eval mode."
-            if any(part.training is not training for part in model):
-                return False, "right answers, but a layer was left in another mode."
+            if modes != [part.training for part in model.modules()]:
+                return False, (
+                    "right answers, but a norm that was found frozen, in eval mode, is in "
+                    "training mode now: remember each module's."
+                )
     return True, "each its own answer, and the model as it was found."
 
 
