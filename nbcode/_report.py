@@ -18,8 +18,8 @@ CHAPTERS = {
     9: "Initialization × normalization × learning rate",
     10: "Pitfalls",
 }
-_HEAD = ("layer", "kind", "signal", "spread", "alike", "gradient", "update", "then", "dead",
-         "saturated")  # fmt: skip
+_HEAD = ("layer", "kind", "gain", "signal", "spread", "alike", "gradient", "update",
+         "then", "dead", "saturated")  # fmt: skip
 
 
 class Report:
@@ -107,7 +107,8 @@ class Report:
     def __str__(self) -> str:
         cells = [_HEAD, *map(_row, self.layers)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
+        lines = [self._opening(), ""] if self._record.has_loss else []
+        lines += [
             "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
             for row in cells
         ]
@@ -129,11 +130,21 @@ class Report:
         first, *others = map(html.escape, self._sentences())
         also = "".join(f"<li>{text}</li>" for text in others)
         also = f"<p>Also, perhaps in consequence:</p><ul>{also}</ul>" if also else ""
-        return f"<p><strong>{first}</strong></p>{also}{table}"
+        loss = f"<p>{self._opening()}</p>" if self._record.has_loss else ""
+        return f"<p><strong>{first}</strong></p>{also}{loss}{table}"
 
     def _sentences(self):
-        others = [f"{f.words} Read {_chapter(f.chapter)}." for f in self.findings[1:]]
-        return [self.verdict, *others]
+        """The verdict and what else was found, each behind its cause in one word."""
+        said = [f"[{f.cause}] {f.words} Read {_chapter(f.chapter)}." for f in self.findings]
+        return said or [self.verdict]
+
+    def _opening(self):
+        """The loss, and what guessing costs where that is known."""
+        classes, _ = self._record.first_loss or (0, 0.0)
+        guess = (
+            f"; guessing among {classes} costs {math.log(classes):.2f}" if classes else ""
+        )
+        return f"loss {self.loss:.3g}{guess}"
 
 
 def _chapter(number):
@@ -146,7 +157,7 @@ def _row(layer):
     return (
         name,
         layer.kind,
-        *(_cell(v) for v in (layer.signal, layer.spread)),
+        *(_cell(v) for v in (layer.gain, layer.signal, layer.spread)),
         "" if alike is None else "nan" if math.isnan(alike) else f"{alike:.3f}",
         *(_cell(v) for v in (layer.gradient, layer.update)),
         layer.activation,

@@ -112,6 +112,20 @@ def _path(record):
     return [(x, x.spread / source) for x in _hidden(record) if x.spread is not None]
 
 
+def _scheme(record):
+    """The initialization that suits what most often follows a layer with weights."""
+    behind = [x.activation for x in record.layers if x.activation]
+    saturating = sum(name in {"tanh", "sigmoid"} for name in behind)
+    if not behind or 2 * saturating > len(behind):
+        return "Xavier's scheme"
+    return "He's scheme, as what mostly follows is a rectifier"
+
+
+def _normed(record, text):
+    """What is to be said only of a network with norms."""
+    return text if _norms(record) else ""
+
+
 def _n(value):
     """A number as it is read: three digits, powers of ten where they are needed."""
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
@@ -281,9 +295,13 @@ def _scale(record):
             2,
             layers[0].name,
             "The weights are too large: half of the layers have std·√fan above "
-            f"{_n(large)}, and √2 is He's. In a chain the signal explodes; behind a norm "
-            "nothing shows, but each step turns the weights too little (chapter 9). "
-            "Initialize again, with He's or Xavier's scheme.",
+            f"{_n(large)}, where √2 is He's and 1 Xavier's. In a chain the signal explodes"
+            + _normed(
+                record,
+                "; behind a norm nothing shows, but each step turns the weights too "
+                "little (chapter 9)",
+            )
+            + f". Initialize again, with {_scheme(record)}.",
         )
     if small < (GAIN_SMALL_NORMED if normed else GAIN_SMALL):
         return Finding(
@@ -291,9 +309,13 @@ def _scale(record):
             2,
             layers[0].name,
             "The weights are too small: half of the layers have std·√fan below "
-            f"{_n(small)}, and 1 is Xavier's. In a chain the signal vanishes; behind a "
-            "norm nothing shows, but each step turns the weights too far (chapter 9). "
-            "Initialize again, with He's or Xavier's scheme.",
+            f"{_n(small)}, where √2 is He's and 1 Xavier's. In a chain the signal vanishes"
+            + _normed(
+                record,
+                "; behind a norm nothing shows, but each step turns the weights too far "
+                "(chapter 9)",
+            )
+            + f". Initialize again, with {_scheme(record)}.",
         )
 
 
@@ -319,6 +341,7 @@ def _sigmoids(record):
 
 
 def _dead(record):
+    dead = []
     for x in record.layers:
         # With samples all alike a unit is asleep by the toss of a coin, and four standard
         # deviations of a binomial of n units are 2√n of them. Less than 8 coins can all be
@@ -326,15 +349,20 @@ def _dead(record):
         if x.dead is None or x.units < 8 or not _behind(record, x):
             continue
         if x.dead >= min(1.0, 0.5 + 2 / math.sqrt(x.units)):
-            return Finding(
-                "dead",
-                4,
-                x.name,
-                f"{x.dead:.0%} of the {x.units} units behind {x.name} are dead: their "
-                f"{x.activation} is zero for every sample, and so is their gradient. Look "
-                f"at the bias of {x.name}, which is far below zero, or was driven there by "
-                "too large a step; set it to zero.",
-            )
+            dead.append(x)
+    if dead:
+        x, others = dead[0], ", ".join(other.name for other in dead[1:])
+        return Finding(
+            "dead",
+            4,
+            x.name,
+            f"{x.dead:.0%} of the {x.units} units behind {x.name} are dead: their "
+            f"{x.activation} is zero for every sample, and so is their gradient."
+            + (f" So are most of those behind {others}." if others else "")
+            + f" Look at the bias of {x.name}, which is far below zero, or was driven "
+            "there by too large a step; set it to zero"
+            + (", and those of the others." if others else "."),
+        )
 
 
 def _last_layer(record):
@@ -404,14 +432,16 @@ def _signal(record):
     )
     if _norms(record):
         chapter = 2
-        advice = "Initialize by the activation that follows, with He's or Xavier's scheme."
+        advice = f"Initialize with {_scheme(record)}."
     else:
         cause, chapter = "missing_norm", 4 if how == "vanishes" else 5
         advice = (
-            "No single weight is far off, but no normalization mends what adds up over "
-            "depth: put one behind each layer (chapters 6 and 8), or take the exact gain: "
-            "He's for ReLU, and residual branches that start at zero."
+            "No normalization mends what adds up over depth: put one behind each layer "
         )
+        advice += "(chapters 6 and 8), or take the exact gain: He's for ReLU, and residual "
+        advice += "branches that start at zero."
+        if _scale(record) is None:
+            advice = "No single weight is far off. " + advice
     return Finding(cause, chapter, where.name, f"The signal {how}: {evidence}. {advice}")
 
 
@@ -518,7 +548,7 @@ def _rate(record):
             "the most that such a network bears. Divide the rate by 10 and probe again; a "
             "hundredth to a thousandth is usual.",
         )
-    if max(updates) < ROUNDED:
+    if max(updates) < ROUNDED and not (_signal(record) or _gradient(record)):
         return Finding(
             "lr_small",
             9,

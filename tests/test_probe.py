@@ -842,6 +842,43 @@ def test_table_html_and_picture():
     figures.close(signals.probe(nn.Flatten(), X).plot())
 
 
+def deep(act, std, layers=6):
+    parts = [m for _ in range(layers) for m in (nn.Linear(64, 64, bias=False), act())]
+    model = nn.Sequential(*parts, nn.Linear(64, 10))
+    for m in model[::2]:
+        nn.init.normal_(m.weight, 0, std)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("act", "scheme"), [(nn.ReLU, "with He's scheme"), (nn.Tanh, "with Xavier's scheme")]
+)
+def test_the_scheme_to_take_is_that_of_the_activation(act, scheme):
+    report = signals.probe(deep(act, 0.005), (X, Y), loss=F.cross_entropy, lr=0.1)
+    assert report.cause == "weights_small" and scheme in report.verdict
+    assert "behind a norm" not in report.verdict
+    said = str(report).replace("\n", " ")
+    assert "[weights_small]" in said
+    assert "No single weight" not in said  # all are far off
+    assert "Multiply the learning rate" not in said  # it would not help
+
+
+def test_all_dead_layers_are_named():
+    model = deep(nn.ReLU, 0.18, layers=3)
+    for m in (model[2], model[4]):
+        m.bias = nn.Parameter(torch.full((64,), -9.0))
+    verdict = signals.probe(model, (X, Y), loss=F.cross_entropy).verdict
+    assert "units behind 2 are dead" in verdict
+    assert "those behind 4" in verdict and "those of the others" in verdict
+
+
+def test_the_loss_and_what_guessing_costs_come_first():
+    report = signals.probe(mlp(), (X, Y), loss=F.cross_entropy)
+    opening = f"loss {report.loss:.3g}; guessing among 10 costs 2.30"
+    assert str(report).splitlines()[0] == opening and opening in report._repr_html_()
+    assert "loss" not in str(signals.probe(mlp(), X)).splitlines()[0]
+
+
 def build():
     return mlp(), X
 

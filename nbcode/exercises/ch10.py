@@ -378,7 +378,7 @@ def _loader(answer):
             if not epoch or min(map(len, epoch)) == 0:
                 return False, f"{said}: an epoch or a batch is empty."
             if len(epoch) > 1 and min(map(len, epoch)) == 1:
-                return False, f"{said} leave a batch of one. What is to become of it?"
+                return False, f"{said} leave a batch of one, which batch norm refuses."
             if not set(flat) <= set(range(samples)):
                 return False, f"{said}: indices should lie between 0 and {samples - 1}."
             if len(set(flat)) < len(flat):
