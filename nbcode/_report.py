@@ -107,7 +107,7 @@ class Report:
     def __str__(self) -> str:
         cells = [_HEAD, *map(_row, self.layers)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [self._opening(), ""] if self._record.has_loss else []
+        lines = [self._opening(), ""] if self._opening() else []
         lines += [
             "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
             for row in cells
@@ -130,7 +130,7 @@ class Report:
         first, *others = map(html.escape, self._sentences())
         also = "".join(f"<li>{text}</li>" for text in others)
         also = f"<p>Also, perhaps in consequence:</p><ul>{also}</ul>" if also else ""
-        loss = f"<p>{self._opening()}</p>" if self._record.has_loss else ""
+        loss = f"<p>{self._opening()}</p>" if self._opening() else ""
         return f"<p><strong>{first}</strong></p>{also}{loss}{table}"
 
     def _sentences(self):
@@ -139,7 +139,9 @@ class Report:
         return said or [self.verdict]
 
     def _opening(self):
-        """The loss, and what guessing costs where that is known."""
+        """The caller's loss, and what guessing costs where that is known."""
+        if self.loss is None or not self._record.has_loss:
+            return ""
         classes, _ = self._record.first_loss or (0, 0.0)
         guess = (
             f"; guessing among {classes} costs {math.log(classes):.2f}" if classes else ""

@@ -43,11 +43,12 @@ def _complaint(built):
     return None
 
 
-def _mended(number, sick, goal, praise, hint, blind):
+def _mended(number, sick, goal, praise, hint, blind, layers=0, first=math.inf):
     """A judge: below ``goal`` after training; else what the probe sees.
 
     ``sick`` is the cause of the network as it was sent, ``hint`` where to look then, and
-    ``blind`` what to say of one that does not train and has no finding.
+    ``blind`` what to say of one that does not train and has no finding. ``layers`` is how
+    many linear layers there should be at least, ``first`` the largest first loss.
     """
 
     def judge(answer):
@@ -70,7 +71,15 @@ def _mended(number, sick, goal, praise, hint, blind):
                 lr=optimizer, training=True,
             )  # fmt: skip
             losses = _losses(built)
+        linear = sum(isinstance(m, torch.nn.Linear) for m in model.modules())
+        if linear < layers:
+            return False, f"{layers} layers are to train, and yours has {linear}."
         end = sum(losses[-10:]) / len(losses[-10:])
+        if end < goal and losses[0] > first:
+            return False, (
+                f"it gets there, but its first loss is {losses[0]:.0f}: a higher rate "
+                f"hides the cause. {hint}"
+            )
         if end < goal:
             return True, praise
         seen = (
@@ -150,12 +159,13 @@ def _lowest(answer):
         "log(e + 999) − 1: a perfect answer is still given with little conviction.",
         {
             math.log(1000): "that is the first loss, of guessing.",
+            math.log(math.e + 999): "from this the true class's own output, 1, is taken.",
             0: "that is the lowest with one softmax; the second gets inputs of 0 to 1.",
             math.log(math.e + 9) - 1: "that is for ten classes.",
             math.log(math.e + 999) - math.e: "the true class's logit is 1, not e.",
         },
         "the second softmax gets at best 1 for the true class and 0 for the other 999.",
-        rtol=1e-3,
+        rtol=1e-4,
     )
 
 
@@ -164,19 +174,23 @@ CHECKS = {
         "11.1", "input_scale", 0.4,
         "the wines are told apart.",
         "The first thing that goes wrong is the first thing there is: look at x.",
-        "It looks at the input as a whole. Look at its features one by one.",
+        "It looks at the input as a whole. Look at its features one by one: each should "
+        "have mean 0 and standard deviation 1.",
     ),
     "11.2": _mended(
         "11.2", "missing_norm", 1.7,
         "twenty layers train.",
         "Compare signal and spread, layer by layer.",
-        "Is it the rate, or the momentum, of which the probe sees only the first step?",
+        "Is it the rate, or the momentum, of which the probe sees only the first step? Or "
+        "PyTorch's scale, which a norm does not mend altogether?",
+        layers=20,
     ),
     "11.3": _mended(
         "11.3", "last_layer", 2.5,
         "it has begun to count.",
         "Compare the first row of the table with the last. What do they share?",
         "Is the rate too low for a hundred steps?",
+        first=8.0,
     ),
     "11.4": _mended(
         "11.4", "missing_norm", 0.8,
@@ -186,7 +200,7 @@ CHECKS = {
     ),
     "11.5": _mended(
         "11.5", "lr_large", 1.0,
-        "its weights stay what they were made to be.",
+        "each step is small beside the weights, or a norm bears it.",
         "Give the probe what you give to the training loop, before the first step.",
         "Is the rate too low for a hundred steps?",
     ),
