@@ -436,10 +436,10 @@ def _signal(record):
     else:
         cause, chapter = "missing_norm", 4 if how == "vanishes" else 5
         advice = (
-            "No normalization mends what adds up over depth: put one behind each layer "
+            "There is no normalization to mend what adds up over depth: put one behind "
+            "each layer (chapters 6 and 8), or take the exact gain: He's for ReLU, and "
+            "residual branches that start at zero."
         )
-        advice += "(chapters 6 and 8), or take the exact gain: He's for ReLU, and residual "
-        advice += "branches that start at zero."
         if _scale(record) is None:
             advice = "No single weight is far off. " + advice
     return Finding(cause, chapter, where.name, f"The signal {how}: {evidence}. {advice}")
