@@ -55,6 +55,7 @@ class Layer:
     per_statistic: float | None = None  # values behind a mean and variance in training mode
     stale: bool = False  # running statistics that no batch has touched are used
     twins: bool = False  # all its units are equal, and get equal gradients
+    wakes: bool = False  # its weights are zero, and its gradient is not
     bad_weight: bool = False
     bad_output: bool = False
     bad_gradient: bool = False
@@ -385,7 +386,9 @@ def _weights(layer, gradients, rate):
         scale = norm / math.sqrt(main.numel())
         gains = [scale * math.sqrt(fan) for fan in _fans(m, shape)]
         layer.gain, layer.gains = gains[0], (min(gains), max(gains))
-        layer.twins = _twins(m, main, gradients.get(id(main)))
+        gradient = gradients.get(id(main))
+        layer.twins = _twins(m, main, gradient)
+        layer.wakes = norm == 0 and gradient is not None and _norm(gradient) > 0
     elif layer.role == "weight" and own:  # an RNN's: the matrix that the state goes through
         layer.gain = max(
             n / math.sqrt(p.numel()) * math.sqrt(p.shape[-1])

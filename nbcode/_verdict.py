@@ -268,7 +268,14 @@ def _input(record):
 
 
 def _twins(record):
-    twins = [x for x in record.layers if x.twins and _behind(record, x)]
+    # Branches of zeros before a readout of zeros have no gradient yet (Fixup starts so).
+    # They get one as soon as the readout has moved, which it does.
+    wait = any(x.wakes for x in record.layers)
+    twins = [
+        x
+        for x in record.layers
+        if x.twins and _behind(record, x) and not (wait and x.gain == 0)
+    ]
     if twins:
         return Finding(
             "symmetry",

@@ -724,6 +724,26 @@ def test_norms_after_the_input_excuse_its_scale():
         assert signals.probe(nn.Sequential(norm, *mlp()), 300 + 50 * X).healthy
 
 
+class Branch(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = nn.Linear(64, 64), nn.Linear(64, 64)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x):
+        return x + self.down(F.relu(self.up(x)))
+
+
+def test_zeros_that_wait_for_a_readout_of_zeros_are_no_symmetry():
+    model = nn.Sequential(nn.Linear(64, 64), Branch(), Branch(), nn.Linear(64, 10))
+    nn.init.zeros_(model[-1].weight)
+    assert signals.probe(model, (X, Y), loss=F.cross_entropy, lr=0.1).cause != "symmetry"
+    for p in model.parameters():  # from here nothing but the last bias ever moves
+        nn.init.zeros_(p)
+    assert signals.probe(model, (X, Y), loss=F.cross_entropy, lr=0.1).cause == "symmetry"
+
+
 def test_two_equal_units_are_no_symmetry():
     """Nor are units that start alike but for their biases."""
     model = mlp()
@@ -900,7 +920,8 @@ def test_command_line(capsys):
 
 def test_command_line_as_a_program(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "import torch\ndef build():\n    return torch.nn.Linear(4, 2), torch.randn(8, 4)\n"
+        "import torch\ndef build():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Linear(4, 2), torch.randn(8, 4)\n"
     )
     run = subprocess.run(
         [sys.executable, "-m", "nbcode", "probe", "mine:build"],
