@@ -1,22 +1,11 @@
 """Judges of chapter 10: each runs a program and says what it measured."""
 
 import copy
-from contextlib import contextmanager
 
 import numpy as np
 
 from nbcode import datasets
 from nbcode.exercises import _judge
-
-
-@contextmanager
-def _seeded():
-    """torch's generator at a fixed place, and back to the reader's afterwards."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def _digits():
@@ -42,7 +31,7 @@ def _loud_readout(answer):
     if complaint:
         return False, complaint
     x, y = _digits()
-    with _seeded():
+    with _judge.seeded():
         for width in (1280, 64):
             model = answer(width)
             complaint = _no_module(model, f"classifier({width})")
@@ -50,7 +39,7 @@ def _loud_readout(answer):
                 return False, complaint
             readout = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
             read = []
-            handle = readout.register_forward_hook(lambda m, i, o: read.append(i[0]))  # noqa: B023
+            handle = readout.register_forward_hook(lambda m, i, o, to=read: to.append(i[0]))
             loss = F.cross_entropy(model(x), y).item()
             handle.remove()
             if 2.65 < loss < 3.2:
@@ -90,7 +79,7 @@ def _silent(answer):
         return False, complaint
     x, _ = _digits()
     spread = {}
-    with _seeded():
+    with _judge.seeded():
         for depth in (3, 15, 30):
             sizes = []
             for _ in range(5):
@@ -164,7 +153,7 @@ def _tied_at(answer, vocabulary, width):
     import torch
     import torch.nn.functional as F
 
-    with _seeded():
+    with _judge.seeded():
         model = answer(vocabulary, width)
         complaint = _no_module(model, f"LanguageModel({vocabulary}, {width})")
         if complaint:
@@ -236,7 +225,7 @@ def _decay(answer):
     complaint = _judge.function(answer, 'check.exercise("10.6", optimizer_for)')
     if complaint:
         return False, complaint
-    with _seeded():
+    with _judge.seeded():
         model = nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(6, 5), nn.LayerNorm(5)
         )
@@ -283,7 +272,7 @@ def _deep_norm(answer):
     if complaint:
         return False, complaint
     alpha, width = 3.0, 6
-    with _seeded():
+    with _judge.seeded():
         x, g = torch.randn(4, width), torch.randn(4, width)
         module = answer(width, alpha)
         complaint = _no_module(module, "DeepNorm(6, 3.0)")
@@ -329,7 +318,7 @@ def _half(answer):
         return False, complaint
     sizes = {}
     for depth in (40, 2):
-        with _seeded():
+        with _judge.seeded():
             out = answer(torch.randn(64, 128), depth)
         if not isinstance(out, torch.Tensor):
             return False, f"half_network should return a tensor, not {type(out).__name__}."
@@ -409,8 +398,7 @@ def _block(answer):
         return False, complaint
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(8, 24))).float()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with _judge.seeded(), torch.no_grad():
         block = answer(24, 32).train()
         for parameter in block.parameters():
             if parameter.ndim == 1:  # a bias would hide that a norm ignores the scale
@@ -445,8 +433,7 @@ def _accumulate(answer):
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.normal(size=(30, 6))).float()
     y = torch.from_numpy(rng.integers(3, size=30))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _judge.seeded():
         model = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
 
         def whole():
@@ -503,8 +490,7 @@ def _predict(answer):
     if complaint:
         return False, complaint
     x = torch.from_numpy(np.random.default_rng(0).normal(1, 2, size=(64, 6))).float()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with _judge.seeded(), torch.no_grad():
         model = nn.Sequential(
             nn.Linear(6, 32),
             nn.BatchNorm1d(32),
@@ -562,8 +548,7 @@ def _dropout(answer):
     if complaint:
         return False, complaint
     g = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with _judge.seeded(), torch.no_grad():
         model = answer(2, 256, 0.5)
         norms = [
             m
@@ -615,8 +600,7 @@ def _frozen(answer):
         )
         for _ in range(20)
     ]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with _judge.seeded():
         backbone = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU())
         head = nn.Sequential(nn.Dropout(0.2), nn.Linear(16, 3))
         reference = copy.deepcopy(backbone).eval()
@@ -669,8 +653,7 @@ def _shared(answer):
     def views(n=256):
         return torch.randn(n, 6, generator=g), 3 + 2 * torch.randn(n, 6, generator=g)
 
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+    with _judge.seeded(), torch.no_grad():
         model = answer(6, 8)
         matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
         if matrices > 6 * 8:

@@ -59,8 +59,7 @@ def _mended(number, sick, goal, praise, hint, blind, layers=0, first=math.inf):
         complaint = _judge.function(answer, f'check.exercise("{number}", build)')
         if complaint:
             return False, complaint
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with _judge.seeded():
             built = answer()
             complaint = _complaint(built)
             if complaint:
