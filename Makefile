@@ -30,25 +30,25 @@ $(SITE): .venv/book $(SOURCES)
 	@touch $@
 
 test: .venv/test
-	$(BIN)/python tests/run.py
+	$(BIN)/python tools/run.py
 
 # Executes the chapters where Colab would: its versions, nbcode from the address they name.
 colab: .venv/test
-	$(BIN)/python tests/run.py colab
+	$(BIN)/python tools/run.py colab
 
 lab: .venv/lab
 	$(BIN)/jupyter lab notebooks
 
 bench: .venv/test book
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tools/bench.py
 
 # Executes the chapters (all, or FILES=notebooks/01_signal.ipynb) and stores their outputs.
 run: .venv/test
-	$(BIN)/python tests/book.py run $(FILES)
+	$(BIN)/python tools/book.py run $(FILES)
 
 # make name REPO=owner/repo
 name: .venv/book
-	$(BIN)/python tests/book.py name $(REPO)
+	$(BIN)/python tools/book.py name $(REPO)
 
 # Rewrites requirements.lock with the newest versions that pyproject.toml allows.
 lock: .venv/book

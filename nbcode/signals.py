@@ -5,14 +5,9 @@ shape (fan_out, fan_in). A signal is an array whose last axis runs over the unit
 (n,) for one sample, (batch, n) for many.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from nbcode import _validate, theory
-
-if TYPE_CHECKING:
-    import nbcode._report
 
 
 def rms(a: np.ndarray) -> float:
@@ -211,63 +206,11 @@ def breaking_layer(
     return max_depth, "alive"
 
 
-def probe(
-    model, batch, loss=None, *, lr=None, training: bool | None = None
-) -> "nbcode._report.Report":
-    """Look into a torch module on one batch: what each layer does, and what is wrong.
+def probe(model, batch, loss=None, *, lr=None, training: bool | None = None):
+    """:func:`nbcode.networks.probe`: look into a torch module on one batch."""
+    from nbcode import networks  # torch is for those who have a module
 
-    The model runs forward and back once, your own hooks with it, and is then as it was:
-    parameters, gradients, buffers (running statistics and counters too), modes, hooks,
-    attributes and the states of torch's, NumPy's and Python's random generators, also when
-    it raises. The batch is copied before the model gets it.
-
-    Args:
-        model: any torch.nn.Module. Compiled code runs as it was before it was compiled; of
-            a model with lazy modules a copy is probed, with shapes of this batch.
-        batch: what your training loop has. A tensor is the model's argument; a tuple or
-            list its arguments; a dict its keyword arguments (those that it has), or its one
-            argument if it takes a dict. With a loss of two arguments the last part of a
-            tuple is the targets, ``(x, y)`` say, and a dict is inputs and targets in one.
-            Axis 0 counts the samples.
-        loss: ``loss(output, targets)`` or ``loss(output)``, returning one number, such as
-            ``F.cross_entropy`` or ``lambda out: out["loss"]``. None takes the output's own
-            ``loss`` if it has one, or else the sum of r·output over the number of samples,
-            with a fixed draw r ~ N(0, 1): every output then has a gradient of scale 1.
-        lr: learning rate of plain gradient descent, or the optimizer, whose rates are then
-            taken, group by group; for Adam and its kin a first step of lr in each weight.
-            None leaves the update out, and the verdict on it.
-        training: True if you are training the model, False if you are using it; whether
-            its mode is the right one is then judged too.
-
-    Returns:
-        A report: print it for the table and the verdict, show it in a notebook for the
-        same as HTML, ``.plot()`` it; ``.verdict``, ``.cause``, ``.chapter``, ``.healthy``,
-        ``.layers`` and ``.findings`` are its parts. Signals are in units of activations,
-        gradients in units of the loss over those, updates are fractions of a weight's norm.
-        Norms are of all entries; spread, correlation and saturation come from at most 32
-        samples of about 128 entries.
-
-    Raises:
-        ValueError: for a model that is no module or has no values, a batch that it does not
-            take, a loss that does not take its output or returns more than one number, a
-            learning rate that is not positive, an optimizer of another model.
-
-    The rules and where their bounds come from are in ``nbcode/_verdict.py``.
-
-    >>> import torch
-    >>> _ = torch.manual_seed(0)
-    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(),
-    ...                             torch.nn.Linear(64, 10))
-    >>> x, y = torch.randn(32, 64), torch.arange(32) % 10
-    >>> probe(model, (x, y), loss=torch.nn.functional.cross_entropy, lr=0.1).cause
-    'healthy'
-    >>> report = probe(model, (100 * x, y), loss=torch.nn.functional.cross_entropy)
-    >>> report.cause, report.chapter, report.findings[0].where
-    ('input_scale', 2, '0')
-    """
-    from nbcode import _probe, _report  # every chapter imports signals, one calls this
-
-    return _report.Report(_probe.collect(model, batch, loss, lr, training))
+    return networks.probe(model, batch, loss, lr=lr, training=training)
 
 
 def _matrices(weights, width=None):

@@ -1,7 +1,8 @@
 """One batch through a torch module, forward and back, and what each layer did with it.
 
-This file collects; :mod:`nbcode._verdict` judges. The module is left as it was: what a
-forward pass may move is put back, and gradients are asked of autograd, which stores none.
+This file collects; :mod:`nbcode.networks.verdict` judges. The module is left as it was:
+what a forward pass may move is put back, and gradients are asked of autograd, which
+stores none.
 Per layer there is one full pass over the output and one over its gradient, for their norms;
 all else comes from a small sample of the entries, which keeps the probe cheap: beside those
 passes a layer costs a quarter of a millisecond, more than the pass itself of a tiny one.
@@ -14,9 +15,12 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
 
-from nbcode import _batch, _untouched, _validate
+from nbcode import _validate
 from nbcode.initializers import fans
+from nbcode.networks import calls, untouched
 
 SAMPLES, ENTRIES = 32, 128  # of each output: a correlation is then known to about 0.01
 # nn.ReLU6 calls hardtanh; one from −1 to 1 is never at rest in [−0.001, 0] by accident
@@ -79,8 +83,6 @@ class Record:
 
 
 def collect(model, batch, loss, lr, training) -> Record:
-    import torch
-
     model, forward = _model(model)
     if loss is not None and not callable(loss):
         raise ValueError(
@@ -94,26 +96,26 @@ def collect(model, batch, loss, lr, training) -> Record:
         )
     modules, parameters = dict(model.named_modules()), [*model.parameters()]
     rate = _rates(parameters, lr)
-    args, kwargs, targets = _batch.call(forward, _batch.copied(batch, {}), loss)
+    args, kwargs, targets = calls.call(forward, calls.copied(batch, {}), loss)
     record = Record(training=training, has_loss=loss is not None)
-    tensors = [t for t in _batch.tensors((args, kwargs)) if _is_signal(t)]
+    tensors = [t for t in calls.tensors((args, kwargs)) if _is_signal(t)]
     record.inputs = [_norm(t) for t in tensors]
-    first = next(_batch.tensors((args, kwargs)), None)
+    first = next(calls.tensors((args, kwargs)), None)
     if first is not None and not first.numel():
         raise ValueError(
-            f"batch must hold samples, got {_batch._kind(first)}: pass one or more"
+            f"batch must hold samples, got {calls._kind(first)}: pass one or more"
         )
     record.samples = len(first) if first is not None and first.dim() else None
     record.trainable = sum(p.requires_grad for p in parameters)
     two_modes = torch.nn.modules.batchnorm._BatchNorm, torch.nn.modules.dropout._DropoutNd
     record.in_training = {m.training for m in modules.values() if isinstance(m, two_modes)}
-    with _untouched.untouched(modules.values(), parameters) as kept:
+    with untouched.untouched(modules.values(), parameters) as kept:
         watch = _Watch(record, {_memory(t) for t in tensors})
         with contextlib.ExitStack() as stack:
             for hook in watch.hooks(modules):
                 stack.callback(hook.remove)
             with _intercept(watch, kept):
-                value = _batch.run(model, args, kwargs, targets, loss, batch, record)
+                value = calls.run(model, args, kwargs, targets, loss, batch, record)
             watch.recording = False  # checkpoints run layers again, to differentiate them
             watch.gates.clear()  # they hold the graph, whose hooks hold them
             trained = [p for p in parameters if p.requires_grad]  # forward may freeze some
@@ -133,8 +135,6 @@ def collect(model, batch, loss, lr, training) -> Record:
 
 def _model(model):
     """The module to run, and the forward whose signature says what it takes."""
-    import torch
-
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
             f"model must be a torch.nn.Module, got {_validate._short(model)}: pass the "
@@ -163,8 +163,6 @@ def _model(model):
 
 def _rates(parameters, lr):
     """{id of a parameter: (learning rate, whether steps are scaled like Adam's)}."""
-    import torch
-
     if lr is None:
         return {}
     if not isinstance(lr, torch.optim.Optimizer):
@@ -187,8 +185,6 @@ def _rates(parameters, lr):
 
 def _gradients(value, parameters):
     """{id of a parameter: its gradient, or None}."""
-    import torch
-
     try:
         gradients = torch.autograd.grad(value, parameters, allow_unused=True)
         return dict(zip(map(id, parameters), gradients, strict=True))
@@ -203,9 +199,6 @@ def _gradients(value, parameters):
 
 def _intercept(watch, kept):
     """A mode that sees calls of torch functions: activations and losses have no module."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
     data = torch.Tensor.data.__get__
     known = _CAN_DIE | _SATURATES | _OTHERS | _PRODUCTS | _LOSSES
 
@@ -242,14 +235,12 @@ class _Watch:
                 yield m.register_forward_hook(self.forward, with_kwargs=True)
 
     def forward(self, m, args, kwargs, output):
-        import torch
-
         if self.recording:
             with torch._C.DisableTorchFunction():  # the mode need not see what is done here
                 self.seen(self.layers[m], args, kwargs, output)
 
     def seen(self, layer, args, kwargs, output):
-        outputs = [*filter(_is_signal, _batch.tensors(output))]
+        outputs = [*filter(_is_signal, calls.tensors(output))]
         if not outputs:
             return
         self.last = layer
@@ -272,7 +263,7 @@ class _Watch:
         self.record.layers.append(layer)
         self.samples.append((layer, _sample(out)))
         if layer.role == "weight":
-            inputs = next(filter(_is_signal, _batch.tensors(call)), None)
+            inputs = next(filter(_is_signal, calls.tensors(call)), None)
             layer.reads_batch = inputs is not None and _memory(inputs) in self.memories
             if layer.reads_batch or (inputs is not None and not self.weighted):
                 self.inputs.append((layer, _sample(inputs)))
@@ -338,8 +329,6 @@ class _Watch:
 @functools.cache
 def _roles():
     """{role: classes that have it}."""
-    import torch
-
     nn = torch.nn
     layers = nn.Linear, nn.modules.conv._ConvNd, nn.modules.rnn.RNNBase, nn.Bilinear
     norms = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm
@@ -365,8 +354,6 @@ def _role(m):
 
 
 def _unit_axis(m, out):
-    import torch
-
     nn = torch.nn
     channels = nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm
     return 1 if isinstance(m, channels) and out.dim() > 1 else out.dim() - 1
@@ -418,8 +405,6 @@ def _fans(m, shape):
 
 def _twins(m, weight, gradient):
     """Whether all units have equal weights and equal gradients, and so stay equal."""
-    import torch
-
     if gradient is None or len(weight) < 2 or getattr(m, "transposed", False):
         return False
     if not torch.equal(weight[0], weight[1]):  # which tells nearly always
@@ -431,8 +416,6 @@ def _twins(m, weight, gradient):
 
 def _norm(x):
     """√Σx² as a float, also where the squares leave the range; inf or nan if x does."""
-    import torch
-
     x = x.detach()
     if not x.numel():
         return 0.0
@@ -448,8 +431,6 @@ def _norm(x):
 
 def _sample(x):
     """Some entries of some samples (axis 0) as a float64 matrix."""
-    import torch
-
     x = x.detach()
     x = x.reshape(1, -1) if x.dim() < 2 else x
     x = x[:: -(-x.shape[0] // SAMPLES)].flatten(1)
@@ -459,8 +440,6 @@ def _sample(x):
 
 def _spreads(samples):
     """(layer, spread of its sample); samples of one shape at once, which costs one call."""
-    import torch
-
     alike = {}
     for layer, x in samples:
         alike.setdefault((x.shape, x.device), []).append((layer, x))
@@ -507,8 +486,6 @@ def _dead(y, axis):
 
 
 def _is_signal(t):
-    import torch
-
     return (
         isinstance(t, torch.Tensor)
         and t.layout is torch.strided

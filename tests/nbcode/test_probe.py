@@ -10,13 +10,13 @@ import warnings
 
 import matplotlib as mpl
 import numpy as np
+import probe_models
 import pytest
 import torch
 import torch.nn.functional as F
+import zoo
 from torch import nn
 
-import probe_models
-import zoo
 from nbcode import __main__ as command
 from nbcode import figures, signals
 

@@ -10,7 +10,7 @@ from html import escape
 import rules
 
 VERDICTS = {"holds": "hold", "holds in part": "hold in part", "fails": "fail"}
-MADE = "% Made from the outputs of notebooks/ by tests/book.py claims: edit it there.\n\n"
+MADE = "% Made from the outputs of notebooks/ by tools/book.py claims: edit it there.\n\n"
 
 
 def claims(chapters):
@@ -84,5 +84,5 @@ def sections(found, entry):
 
 
 def link(stem, anchor, text):
-    """As HTML, because Sphinx knows no anchors of outputs; tests/build.py checks them."""
+    """As HTML, because Sphinx knows no anchors of outputs; tools/build.py checks them."""
     return f'<a href="../notebooks/{stem}.html#{anchor}">{escape(text, quote=False)}</a>'

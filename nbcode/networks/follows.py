@@ -14,6 +14,8 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
+import torch.fx
 
 from nbcode import theory
 
@@ -51,15 +53,11 @@ def followers(module) -> dict:
 
 
 def is_layer(module):
-    import torch
-
     return isinstance(module, torch.nn.Linear | torch.nn.modules.conv._ConvNd)
 
 
 def _follow(module, end, owner, found):
     """Enter the layers of module into found; ``end`` follows module as a whole."""
-    import torch
-
     nn = torch.nn
     if not any(is_layer(m) for m in module.modules()):
         return
@@ -105,9 +103,6 @@ def _registered_next(modules, unseen):
 
 def _trace(module):
     """The graph of module's forward, or None if it has no forward that can be traced."""
-    import torch
-    import torch.fx
-
     if _is_torchs(module):
         return None
 
@@ -146,8 +141,6 @@ def _trace(module):
 @contextlib.contextmanager
 def _untouched(module):
     """Undo what user code does on the side: attributes that it sets, numbers it draws."""
-    import torch
-
     attributes = [(m, dict(vars(m))) for m in module.modules()]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -161,8 +154,6 @@ def _untouched(module):
 
 def _is_torchs(module):
     """One of torch's own modules, whose forward is not to be looked into."""
-    import torch
-
     own = type(module).__module__.startswith("torch.nn.")
     return own and not isinstance(module, torch.nn.Sequential)
 
@@ -228,8 +219,6 @@ def _role_of_node(node, source, root):
 
 
 def _role_of_module(module):
-    import torch
-
     name = type(module).__name__
     if isinstance(module, torch.nn.PReLU):
         slope = module.weight.detach().double().square().mean().sqrt().item()
@@ -260,7 +249,6 @@ _PROBE = np.array([-2.0, -1.0, -0.5, 0.25, 1.0, 3.0])  # exact in every dtype
 
 def _elementwise(call):
     """A function or module, of arrays, if it acts on each entry alone, else None."""
-    import torch
 
     def f(z):
         with torch.no_grad():

@@ -14,7 +14,7 @@ import torch.nn.utils.prune
 from scipy.stats import chi2, kstest
 from torch import nn
 
-from nbcode import initializers, signals, theory
+from nbcode import initializers, networks, signals, theory
 
 FALSE_ALARM = 1e-9
 RELU = math.sqrt(2)
@@ -132,7 +132,7 @@ def test_a_residual_net_is_set_by_the_activations_that_follow():
     assert bool((net[2].bn1.weight == 1).all())
 
 
-@pytest.mark.parametrize("scheme", initializers.SCHEMES)
+@pytest.mark.parametrize("scheme", networks.SCHEMES)
 def test_each_scheme_draws_its_law(scheme):
     net = nn.Sequential(nn.Linear(60, 180), nn.GELU(), nn.Linear(180, 60))
     rows = init(net, scheme)

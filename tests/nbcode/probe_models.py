@@ -1,6 +1,6 @@
 """Models on which the bounds of probe's verdict were set, and eight ways to break them.
 
-The models on which the result is measured are others: tests/zoo.py.
+The models on which the result is measured are others: tests/nbcode/zoo.py.
 """
 
 import copy

@@ -1,6 +1,6 @@
 """Models as their users write them, on which probe is measured.
 
-No bound of the verdict was set on them: that was done on tests/probe_models.py. Learning
+No bound of the verdict was set on them: that was done on probe_models.py beside it. Learning
 rates are those of a sweep (the best of half decades after 40 steps), or what is usual.
 """
 
@@ -9,9 +9,8 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import nn
-
 from probe_models import Case, broken, classes
+from torch import nn
 
 
 def images(channels=3, size=16, samples=32, n=10):

@@ -111,7 +111,7 @@ def test_a_changed_verdict_is_told(project):
     change(place("01_first"), '"fails"', '"holds in part"')
     (problem,) = book.page_problems()
     assert re.match(r"book/claims.md, line \d+: is not what .* outputs say", problem)
-    assert "`.venv/bin/python tests/book.py claims`" in problem
+    assert "`.venv/bin/python tools/book.py claims`" in problem
 
 
 def test_a_chapter_that_is_gone_is_told(project):

@@ -5,6 +5,8 @@ import copy
 import inspect
 from collections.abc import Mapping
 
+import torch
+
 from nbcode import _validate
 
 
@@ -35,8 +37,6 @@ def call(forward, batch, loss):
 
 
 def _needs_targets(loss):
-    import torch
-
     function = loss.forward if isinstance(loss, torch.nn.Module) else loss
     return _signature(function) is None or not _binds(function, None)
 
@@ -69,8 +69,6 @@ def _keywords(forward, batch):
 
 def run(model, args, kwargs, targets, loss, batch, record):
     """The loss as a tensor; None if a norm refused the batch."""
-    import torch
-
     try:
         output = model(*args, **kwargs)
     except Exception as error:  # whatever forward raises when it is given what does not fit
@@ -106,8 +104,6 @@ def run(model, args, kwargs, targets, loss, batch, record):
 
 def _projection(floats, output):
     """Σ r·output over the samples' number, r ~ N(0, 1): a gradient of scale 1 a sample."""
-    import torch
-
     if not floats:
         raise ValueError(
             f"loss must be given for this model, got an output without tensors of real "
@@ -126,8 +122,6 @@ def _projection(floats, output):
 
 def tensors(held):
     """The tensors in tensors, sequences, mappings and objects with attributes, in order."""
-    import torch
-
     if isinstance(held, torch.Tensor):
         yield held
     elif isinstance(held, tuple | list):
@@ -142,8 +136,6 @@ def tensors(held):
 
 def copied(held, memo):
     """The batch with tensors of its own, for a model may write into what it is given."""
-    import torch
-
     if isinstance(held, torch.Tensor):
         if id(held) not in memo:
             clone = held.detach().clone()
@@ -161,8 +153,6 @@ def copied(held, memo):
 
 
 def _kind(value):
-    import torch
-
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, tuple | list):

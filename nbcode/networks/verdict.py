@@ -48,8 +48,8 @@ ALIKE = 5e-5
 SIX_SCALES = math.exp(-6)
 # Behind norms a weight only has a direction, and a step of u turns it by an angle of u.
 # After 1/u² steps in random directions it has forgotten where it was: 44 steps. (On the
-# models of tests/probe_models.py the best rates have u from 0.01 to 0.15, and from 0.1 to
-# 0.8 on it is too much.)
+# models of tests/nbcode/probe_models.py the best rates have u from 0.01 to 0.15, and from
+# 0.1 to 0.8 on it is too much.)
 # Without norms a step of u in each of L layers multiplies the signal by (1 + u)^L and its
 # gradient by as much (1.7), so that 2Lu must stay below 1.
 STEP = 0.15

@@ -1,7 +1,7 @@
 """Runs the checks in order, and says at the end which failed and what to do about it.
 
-python tests/run.py            all but colab, as `make test` does
-python tests/run.py lint site  those two alone
+python tools/run.py            all but colab, as `make test` does
+python tools/run.py lint site  those two alone
 """
 
 import os
@@ -19,13 +19,13 @@ STEPS = {
         "own remedy; `make run` executes notebooks and fills in their numbers.",
         ["-m", "ruff", "check", "--quiet", "."],
         ["-m", "ruff", "format", "--quiet", "--diff", "."],
-        ["tests/book.py", "check"],
+        ["tools/book.py", "check"],
     ),
     "unit": (
         "A function of nbcode, or of the checks, does not do what its test or its "
         "docstring's example says: mend the one that is wrong.",
         [*PYTEST, "--doctest-modules", "nbcode"],
-        [*PYTEST, "tests"],
+        [*PYTEST, "-n", "2", "tests/nbcode", "tests/tools"],
     ),
     "notebooks": (
         "A cell gives another output than it stores (nbval counts code cells from 0, and "
@@ -37,18 +37,18 @@ STEPS = {
     "site": (
         "The strict build names the file and, in a notebook, the cell: mend the reference, "
         "link or picture there.",
-        ["tests/build.py"],
+        ["tools/build.py"],
     ),
     "browser": (
         "The built site misbehaves in Chromium: open the page named above in "
         "_build/strict and look. Where there is no browser, `apt-get install chromium`, or "
         "set CHROMIUM=path.",
-        [*PYTEST, "tests/browser.py"],
+        [*PYTEST, "tools/browser.py"],
     ),
     "colab": (
         "A chapter does not run where Colab would run it: look at its set-up cell, and for "
         "what it imports beyond numpy, scipy, scikit-learn, matplotlib and torch.",
-        [*PYTEST, "-n", "2", "tests/colab.py"],
+        [*PYTEST, "-n", "2", "tools/colab.py"],
     ),
 }
 

@@ -1,10 +1,10 @@
 """Executes, checks and renames the chapters.
 
-    python tests/book.py run [FILES]       execute, store the outputs, fill in glued numbers
-    python tests/book.py claims            make the pages of claims and of reproductions
-    python tests/book.py check [FILES]     say what is wrong, where, and what to do about it
-    python tests/book.py name OWNER/REPO   change the repository's name wherever it stands
-    python tests/book.py version NUMBER    raise the version wherever it stands
+    python tools/book.py run [FILES]       execute, store the outputs, fill in glued numbers
+    python tools/book.py claims            make the pages of claims and of reproductions
+    python tools/book.py check [FILES]     say what is wrong, where, and what to do about it
+    python tools/book.py name OWNER/REPO   change the repository's name wherever it stands
+    python tools/book.py version NUMBER    raise the version wherever it stands
 
 Without FILES, all of notebooks/. A cell is named by its place among all cells of the file,
 from 1, and by its execution count, as in "cell 7 (In [4])".
@@ -143,7 +143,7 @@ def page_problems():
         if line := next((number for number, (a, b) in pairs if a != b), None):
             yield (
                 f"{file}, line {line}: is not what the chapters' stored outputs say: "
-                "`.venv/bin/python tests/book.py claims` makes the page anew."
+                "`.venv/bin/python tools/book.py claims` makes the page anew."
             )
 
 

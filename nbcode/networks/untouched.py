@@ -6,6 +6,7 @@ import random
 import sys
 
 import numpy as np
+import torch
 
 # A forward pass can only replace them; and dicts and lists are looked into before.
 _PLAIN = {bool, int, float, str, tuple, type(None), dict, list}
@@ -14,8 +15,6 @@ _PLAIN = {bool, int, float, str, tuple, type(None), dict, list}
 @contextlib.contextmanager
 def untouched(modules, parameters):
     """Put back all that running the modules may move; yields the parameters to guard."""
-    import torch
-
     containers, tensors, generators = [], {}, []
     lazy = torch.nn.parameter.is_lazy  # of a copy then, which need not be put back
     grads = [(p, p.grad, p.requires_grad) for p in parameters]
