@@ -1,6 +1,6 @@
 """Models as their users write them, on which probe is measured.
 
-No bound of the verdict was set on them: that was done on probe_models.py beside it. Learning
+No bound of the verdict was set on them: that was done on probe_models.py. Learning
 rates are those of a sweep (the best of half decades after 40 steps), or what is usual.
 """
 
