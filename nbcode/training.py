@@ -20,22 +20,26 @@ trains the tiles of a lost worker again::
 A tile that draws batches needs a generator of its own: ``rng.spawn(len(tiles))[i]``, say.
 """
 
+import itertools
 import math
+import multiprocessing
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from tqdm import tqdm
 
-from nbcode import _progress, _validate, theory
-
-if TYPE_CHECKING:
-    import torch
+from nbcode import _validate, theory
+from nbcode.networks import stack
 
 NORMS = ("batch", "layer")
+OPTIMIZERS = ("sgd", "adam")
 DTYPES = ("float32", "float64")
-EPS, SHARE = 1e-5, 0.1  # torch's defaults: added to a variance; of a batch in the running
-CACHE_LINE = 16  # numbers of 4 bytes
+PER_UNIT = ("biases", "gammas", "betas", "running_means", "running_vars")
 
 
 @dataclass
@@ -60,19 +64,19 @@ class Runs:
     """
 
     loss: np.ndarray
-    weights: "list[torch.Tensor]"
-    biases: "list[torch.Tensor]"
+    weights: list[torch.Tensor]
+    biases: list[torch.Tensor]
     grad_rms: np.ndarray
     activation: str
     steps: int
     norm: str | None = None
-    gammas: "list[torch.Tensor]" = field(default_factory=list)
-    betas: "list[torch.Tensor]" = field(default_factory=list)
-    running_means: "list[torch.Tensor]" = field(default_factory=list)
-    running_vars: "list[torch.Tensor]" = field(default_factory=list)
+    gammas: list[torch.Tensor] = field(default_factory=list)
+    betas: list[torch.Tensor] = field(default_factory=list)
+    running_means: list[torch.Tensor] = field(default_factory=list)
+    running_vars: list[torch.Tensor] = field(default_factory=list)
     curve: np.ndarray | None = None
 
-    def accuracy(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def accuracy(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Share of samples that each run classifies correctly, shape (runs,).
 
         Batch norm uses its running statistics.
@@ -82,32 +86,30 @@ class Runs:
         >>> train(w, x, y, learning_rate=[0.0, 0.0], steps=1).accuracy(x, y).tolist()
         [1.0, 0.0]
         """
-        inputs, classes = self.weights[0].shape[2], self.weights[-1].shape[1]
-        x, y = _data(x, y, inputs, classes, dtype=self.weights[0].dtype, device="cpu")
-        state = {"weights": [w.mT for w in self.weights]}
-        for name in PER_UNIT:
-            state[name] = [t[:, None] for t in getattr(self, name)]
-        return _accuracy(state, x, y, _torch_activation(self.activation), self.norm)
-
-
-PER_UNIT = ("biases", "gammas", "betas", "running_means", "running_vars")
+        sizes = self.weights[0].shape[2], self.weights[-1].shape[1]
+        place = {"dtype": self.weights[0].dtype, "device": "cpu"}
+        state = {name: [t[:, None] for t in getattr(self, name)] for name in PER_UNIT}
+        state["weights"] = [w.mT for w in self.weights]
+        network = _network(self.activation, self.norm)
+        return stack.accuracy(network, state, *_data(x, y, sizes, place))
 
 
 def train(
-    weights: list[np.ndarray],
-    x: np.ndarray,
-    y: np.ndarray,
+    weights: Sequence[ArrayLike],
+    x: ArrayLike,
+    y: ArrayLike,
     *,
-    learning_rate: np.ndarray,
+    learning_rate: ArrayLike,
     steps: int,
     activation: str = "relu",
     bias: bool = True,
-    biases: list[np.ndarray] | None = None,
+    biases: Sequence[ArrayLike] | None = None,
     batch_size: int | None = None,
     rng: np.random.Generator | None = None,
     norm: str | None = None,
+    optimizer: str = "sgd",
     momentum: float = 0.0,
-    watch: tuple[np.ndarray, np.ndarray] | None = None,
+    watch: tuple[ArrayLike, ArrayLike] | None = None,
     every: int = 10,
     dtype: str = "float32",
     device: str = "cpu",
@@ -115,9 +117,9 @@ def train(
     """Train a stack of multilayer perceptrons by gradient descent on the cross-entropy.
 
     All runs share the architecture and the batches; they differ in initial weights and
-    learning rate. A run that diverges does not touch the others, and soon takes no more
-    time. Ctrl-C ends training early and returns what is done so far. From two seconds on, a
-    terminal or a notebook shows how far it is.
+    learning rate. A run that diverges does not touch the others. Ctrl-C ends training early
+    and returns what is done so far. From two seconds on a bar shows how far it is; with
+    ``TQDM_DISABLE=1`` in the environment, and in worker processes, there is none.
 
     Args:
         weights: initial [W^1, ..., W^L], W^l of shape (runs, n_l, n_{l-1}); not changed.
@@ -133,6 +135,8 @@ def train(
         rng: NumPy random generator; needed with batch_size, to draw the batches.
         norm: before each hidden activation: None, "batch" or "layer" as torch.nn has them,
             with scale 1 and shift 0 at the start, both trained.
+        optimizer: "sgd" or "adam", as torch.optim has them; Adam with β1 = 0.9, β2 = 0.999
+            and ε = 1e-8.
         momentum: of SGD, from 0 to below 1, as torch has it: v ← momentum·v + gradient.
         watch: (x, y) like the first two, such as a test set, whose accuracy is followed.
         every: steps from one such accuracy to the next.
@@ -141,258 +145,129 @@ def train(
 
     Raises:
         ValueError: for shapes that do not fit, labels or numbers out of range, a batch_size
-            without rng, batches of one with batch norm, or a device that is not there.
+            without rng, batches of one with batch norm, or momentum with Adam. What torch
+            says of a device that is not there passes through.
 
     >>> w = [np.ones((2, 3, 1)), np.ones((2, 2, 3))]
     >>> x, y = np.array([[1.0], [-1.0]], "float32"), np.array([0, 1])
     >>> train(w, x, y, learning_rate=[0.1, 0.2], steps=5).loss.shape
     (5, 2)
     """
-    import torch
-
-    remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
-    weights = [
-        _validate.array(f"weights[{i}]", w, remedy, ndim=(3,), finite=False)
-        for i, w in enumerate(_validate.arrays("weights", weights, remedy))
-    ]
-    runs = len(weights[0])
-    for i, w in enumerate(weights):
-        before = weights[i - 1].shape[1] if i else w.shape[2]
-        if w.shape[0] != runs or w.shape[2] != before:
-            raise ValueError(
-                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
-                f"{w.shape}: its fan_in is the layer before"
-            )
-    place = {"dtype": _torch_dtype(dtype), "device": _torch_device(device)}
-    sizes = weights[0].shape[2], weights[-1].shape[1]
-    x, y = _data(x, y, *sizes, **place)
-    if watch is not None:
-        if len(_validate.arrays("watch", watch, "pass (x, y)")) != 2:
-            raise ValueError(f"watch must be two arrays, got {len(watch)}: pass (x, y)")
-        watch = _data(*watch, *sizes, **place, names=("watch[0]", "watch[1]"))
-    every = _validate.integer("every", every, "it is a number of steps, such as 10")
-    if norm is not None:
-        _validate.choice("norm", norm, NORMS)
-    momentum = _validate.number("momentum", momentum, "0.9 is usual", at_least=0)
-    if momentum >= 1:
-        raise ValueError(f"momentum must be below 1, got {momentum:g}: 0.9 is usual")
-    lr = _validate.array("learning_rate", learning_rate, "one number a run", ndim=(1,))
-    if lr.shape != (runs,) or (lr < 0).any():
-        raise ValueError(
-            f"learning_rate must be {runs} numbers of at least 0, one a run, got {lr!r}"
-        )
-    steps = _validate.integer("steps", steps, "it is a number of gradient steps")
-    phi = _torch_activation(activation)
-    if batch_size is not None:
-        batch_size = _validate.integer(
-            "batch_size", batch_size, "samples a step, such as 64"
-        )
-        if batch_size > len(x):
-            raise ValueError(
-                f"batch_size must be at most {len(x)} samples, got {batch_size}"
-            )
-        _validate.generator("rng", rng)
-    samples = len(x) if batch_size is None else batch_size
-    if norm == "batch" and samples == 1:
-        name = "x" if batch_size is None else "batch_size"
-        raise ValueError(
-            f"{name} must be 2 samples or more with norm='batch', got 1: a single value is "
-            "its own mean"
-        )
-
-    shapes = [w.shape[:2] for w in weights]
-    if biases is None:
-        biases = [np.zeros(shape) for shape in shapes]
-    remedy = "one array of shape (runs, fan_out) a layer"
-    if len(_validate.arrays("biases", biases, remedy)) != len(weights):
-        raise ValueError(
-            f"biases must be {len(weights)}, one a layer, got {len(biases)}: {remedy}"
-        )
-    for i, (v, shape) in enumerate(zip(biases, shapes, strict=True)):
-        if _validate.array(f"biases[{i}]", v, remedy, finite=False).shape != shape:
-            raise ValueError(
-                f"biases[{i}] must have shape {shape}, got {np.shape(v)}: {remedy}"
-            )
-
-    hidden = shapes[:-1] if norm else []
-    tracked = hidden if norm == "batch" else []
-    state = {
-        # transposed, as h @ W.T reads them: the gradients come in the same memory order
-        "weights": [torch.tensor(w, **place).mT.contiguous() for w in weights],
-        "biases": [torch.tensor(v, **place)[:, None] for v in biases],
-        "gammas": [torch.ones(r, 1, n, **place) for r, n in hidden],
-        "betas": [torch.zeros(r, 1, n, **place) for r, n in hidden],
-        "running_means": [torch.zeros(r, 1, n, **place) for r, n in tracked],
-        "running_vars": [torch.ones(r, 1, n, **place) for r, n in tracked],
-        "rates": [torch.tensor(lr, **place)[:, None, None]],
+    start, start_biases = _start(weights, biases)
+    sizes = start[0].shape[2], start[-1].shape[1]
+    place = {
+        "dtype": getattr(torch, _validate.choice("dtype", dtype, DTYPES)),
+        "device": device,
     }
-    trained = ["weights", "gammas", "betas"] + ["biases"] * bias
-    if momentum:
-        state["velocities"] = [torch.zeros_like(t) for name in trained for t in state[name]]
-
-    # Runs that died are taken out of the arrays: places are the runs that are still in.
-    whole, places, done = _map(torch.clone, state), np.arange(runs), 0
-    period = _period([w[0].size for w in weights] + [samples * n for _, n in shapes])
-    losses = np.full((steps, runs), np.nan)
-    first_grad = np.full((len(weights), runs), np.nan)
-    curve = None if watch is None else np.zeros((math.ceil(steps / every), runs))
-    denormal = bool(torch.tensor(1e-38, device="cpu") * 0.01 != 0)
-    flushed = torch.set_flush_denormal(True)  # vanishing signals slow a CPU tenfold
-    try:
-        for step in _progress.shown(range(steps), steps, "steps"):
-            if watch is not None and step % every == 0:
-                curve[step // every, places] = _accuracy(state, *watch, phi, norm)
-            batch = slice(None)
-            if batch_size is not None:
-                batch = torch.from_numpy(rng.choice(len(x), batch_size, replace=False))
-            grads, loss, running = _gradients(state, x[batch], y[batch], trained, phi, norm)
-            losses[step, places] = loss.cpu().numpy()
-            if step == 0:
-                first_grad[:] = [_rms_by_run(g) for g in grads[: len(weights)]]
-            after = _descend(state | running, grads, trained, momentum)
-            state, done = after, step + 1  # at once, so that Ctrl-C leaves no half step
-            # A loss that is inf may recover; from nan on, all of W^L is nan for good.
-            kept = _kept(np.isnan(losses[step, places]), period)
-            if len(kept) < len(places):
-                _put(whole, places, state)
-                places, state = places[kept], _map(itemgetter(kept), state)
-            if not len(kept):
-                done = steps
-                break
-    except KeyboardInterrupt:
-        losses[done:] = np.nan
-        if curve is not None:
-            curve[math.ceil(done / every) :] = np.nan
-    finally:
-        if flushed and denormal:
-            torch.set_flush_denormal(False)
-    _put(whole, places, state)
-    whole = _map(torch.Tensor.cpu, whole)
-    per_unit = {name: [t[:, 0] for t in whole[name]] for name in PER_UNIT}
+    inputs, labels = _data(x, y, sizes, place)
+    watched = watch and _data(*watch, sizes, place, names=("watch[0]", "watch[1]"))
+    network = _network(activation, norm)
+    with _denormals_flushed():
+        state, *history = _descend(
+            network,
+            stack.state(start, start_biases, norm, **place),
+            ["weights", "gammas", "betas"] + ["biases"] * bias,
+            _step(learning_rate, len(start[0]), optimizer, momentum, place),
+            _batches(inputs, labels, batch_size, rng),
+            _validate.integer("steps", steps, "it is a number of gradient steps"),
+            watched,
+            _validate.integer("every", every, "it is a number of steps, such as 10"),
+        )
+    done, loss, grad_rms, curve = history
+    state = {name: [t.detach().cpu() for t in state[name]] for name in state}
+    per_unit = {name: [t[:, 0] for t in state[name]] for name in PER_UNIT}
     return Runs(
-        loss=losses,
-        weights=[w.mT.contiguous() for w in whole["weights"]],
-        grad_rms=first_grad,
+        loss=loss,
+        weights=[w.mT.contiguous() for w in state["weights"]],
+        grad_rms=grad_rms,
         activation=activation,
         steps=done,
         norm=norm,
-        curve=curve,
+        curve=curve if watch else None,
         **per_unit,
     )
 
 
-def _gradients(state, x, y, trained, phi, norm):
-    """(gradients of what is trained, loss of each run, batch norm's running statistics)."""
-    import torch
-
-    parameters = [t.requires_grad_() for name in trained for t in state[name]]
-    logits, running = _forward(state, x, phi, norm, training=True)
-    runs = len(logits)
-    loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), y.expand(runs, -1).flatten(), reduction="none"
-    )
-    loss = loss.view(runs, -1).mean(-1)
-    return torch.autograd.grad(loss.sum(), parameters), loss.detach(), running
-
-
-def _descend(state, grads, trained, momentum):
-    """The state after a step, in new tensors; it uses the gradients up."""
-    import torch
-
-    # detached, not under no_grad: Ctrl-C at the wrong moment would leave that switched on
-    (rate,) = state["rates"]
-    if momentum:
-        pairs = zip(state["velocities"], grads, strict=True)
-        velocities = [g.add_(v, alpha=momentum) for v, g in pairs]
-        state = state | {"velocities": velocities}
-    moves = iter(velocities if momentum else grads)
-    return state | {
-        name: [torch.addcmul(t.detach(), rate, next(moves), value=-1) for t in state[name]]
-        for name in trained
-    }
+def _descend(network, state, trained, step, batches, steps, watched, every):
+    """(last state, steps taken, losses, rms of the first gradients, accuracies)."""
+    layers, runs = len(state["weights"]), len(state["weights"][0])
+    losses, grad_rms = np.full((steps, runs), np.nan), np.full((layers, runs), np.nan)
+    curve = np.full((math.ceil(steps / every), runs), np.nan)
+    memory, done = stack.no_memory(state, trained), 0
+    try:
+        # Steps first: zip draws no batch after the last of them.
+        for i, (x, y) in zip(_shown(steps), batches, strict=False):
+            if watched and i % every == 0:
+                curve[i // every] = stack.accuracy(network, state, *watched)
+            grads, loss, running = stack.gradients(network, state, trained, x, y)
+            losses[i] = loss.cpu().numpy()
+            if i == 0:
+                grad_rms[:] = [_rms_by_run(g) for g in grads["weights"]]
+            after, kept = step(state | running, memory, grads, i + 1)
+            state, memory, done = after, kept, i + 1  # in one line: no half step is left
+    except KeyboardInterrupt:
+        losses[done:] = np.nan
+        curve[math.ceil(done / every) :] = np.nan
+    return state, done, losses, grad_rms, curve
 
 
-def _forward(state, x, phi, norm, *, training):
-    """(logits, batch norm's running statistics after it)."""
-    import torch
-
-    h, running = x, {"running_means": [], "running_vars": []}
-    last = len(state["weights"]) - 1
-    for i, (w, b) in enumerate(zip(state["weights"], state["biases"], strict=True)):
-        h = torch.baddbmm(b, h.expand(len(w), -1, -1), w)
-        if i == last:
-            return h, running
-        if norm == "layer":
-            h = torch.nn.functional.layer_norm(h, h.shape[2:], eps=EPS)
-        if norm == "batch":
-            h, *after = _batch_norm(h, *(state[name][i] for name in running), training)
-            for name, statistic in zip(running, after, strict=True):
-                running[name].append(statistic)
-        if norm:
-            h = h * state["gammas"][i] + state["betas"][i]
-        h = phi(h)
+def _shown(steps):
+    """The numbers of the steps; from two seconds on a bar shows how far they are."""
+    if multiprocessing.parent_process():  # the bars of several workers would mix
+        return range(steps)
+    return tqdm(range(steps), delay=2, leave=False)
 
 
-def _batch_norm(h, running_mean, running_var, training):
-    """(h normalized over its samples, axis 1, running mean and variance after it)."""
-    if not training:
-        return (h - running_mean) * (running_var + EPS).rsqrt(), running_mean, running_var
-    samples = h.shape[1]
-    mean = h.mean(dim=1, keepdim=True)
-    h = h - mean  # torch.var_mean takes ten times as long
-    var = h.square().mean(dim=1, keepdim=True)
-    unbiased = var.detach() * (samples / (samples - 1))
-    running_mean = (1 - SHARE) * running_mean + SHARE * mean.detach()
-    running_var = (1 - SHARE) * running_var + SHARE * unbiased
-    return h * (var + EPS).rsqrt(), running_mean, running_var
-
-
-def _accuracy(state, x, y, phi, norm):
-    import torch
-
-    logits, _ = _forward(state, x, phi, norm, training=False)
-    right = (logits.argmax(-1) == y) & torch.isfinite(logits).all(-1)
-    return right.float().mean(-1).cpu().numpy()
-
-
-def _map(f, state):
-    return {name: [f(t) for t in tensors] for name, tensors in state.items()}
-
-
-def _put(whole, places, state):
-    """Write the runs that are in state to their places among all."""
-    for name, tensors in state.items():
-        for all_runs, some in zip(whole[name], tensors, strict=True):
-            all_runs[places] = some.detach()
-
-
-def _period(sizes):
-    """After how many runs a matrix of each size starts at a cache line's start again."""
-    return max(CACHE_LINE // math.gcd(CACHE_LINE, size) for size in sizes)
-
-
-def _kept(dead, period):
-    """Which runs stay when the dead go, in their new order.
-
-    The last bit of a matmul may depend on where in a cache line the matrix starts, and
-    training can blow it up. So a run moves only by a multiple of the period, and where the
-    living leave holes, some of the dead stay.
-    """
-    rows = np.bincount(np.flatnonzero(~dead) % period).max(initial=0)
-    if rows * period >= len(dead):
-        return np.arange(len(dead))
-    columns = [np.argsort(dead[i::period], kind="stable")[:rows] for i in range(period)]
-    return (np.stack(columns, axis=1) * period + np.arange(period)).ravel()
+@contextmanager
+def _denormals_flushed():
+    """Vanishing signals slow a CPU tenfold; within, what is smaller than normal is 0."""
+    before = bool(torch.tensor(1e-38, device="cpu") * 0.01 == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def _rms_by_run(grad):
     return grad.cpu().double().square().mean(dim=(1, 2)).sqrt().numpy()
 
 
-def _data(x, y, inputs, classes, *, dtype, device, names=("x", "y")):
-    import torch
+# What is asked for, checked and made ready.
 
-    name, labels = names
+
+def _start(weights, biases):
+    """The initial weights and biases as arrays, if they are a stack of networks."""
+    remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
+    weights = _arrays("weights", weights, remedy, ndim=(3,))
+    runs, _, before = weights[0].shape
+    for i, w in enumerate(weights):
+        if (w.shape[0], w.shape[2]) != (runs, before):
+            raise ValueError(
+                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
+                f"{w.shape}: its fan_in is the layer before"
+            )
+        before = w.shape[1]
+    shapes = [w.shape[:2] for w in weights]
+    if biases is None:
+        return weights, [np.zeros(shape) for shape in shapes]
+    remedy = "one array of shape (runs, fan_out) a layer"
+    biases = _arrays("biases", biases, remedy)
+    if (got := [b.shape for b in biases]) != shapes:
+        raise ValueError(f"biases must have the shapes {shapes}, got {got}: {remedy}")
+    return weights, biases
+
+
+def _arrays(name, values, remedy, ndim=None):
+    return [
+        _validate.array(f"{name}[{i}]", value, remedy, ndim=ndim, finite=False)
+        for i, value in enumerate(_validate.arrays(name, values, remedy))
+    ]
+
+
+def _data(x, y, sizes, place, names=("x", "y")):
+    """Inputs and class numbers as tensors, if they fit networks with these ends."""
+    (inputs, classes), (name, labels) = sizes, names
     x = _validate.array(name, x, f"pass inputs of shape (samples, {inputs})", ndim=(2,))
     y = _validate.array(labels, y, "pass class numbers of shape (samples,)", ndim=(1,))
     if x.shape[1] != inputs:
@@ -404,34 +279,48 @@ def _data(x, y, inputs, classes, *, dtype, device, names=("x", "y")):
             f"{labels} must be {len(x)} whole numbers from 0 to {classes - 1}, got "
             f"{y.dtype} of shape {y.shape} from {y.min()} to {y.max()}"
         )
-    return (
-        torch.tensor(x, dtype=dtype, device=device),
-        torch.tensor(y, dtype=torch.long, device=device),
-    )
+    return torch.tensor(x, **place), torch.tensor(y, **place | {"dtype": torch.long})
 
 
-def _torch_dtype(name):
-    import torch
-
-    return getattr(torch, _validate.choice("dtype", name, DTYPES))
-
-
-def _torch_device(device):
-    import torch
-
-    try:
-        torch.zeros((), device=device).cpu()
-    except (RuntimeError, AssertionError, TypeError) as error:  # the second without CUDA
-        raise ValueError(
-            f"device must be one that torch can compute on here, got "
-            f"{_validate._short(device)}: 'cpu', or 'cuda' with a GPU and its driver"
-        ) from error
-    return torch.device(device)
-
-
-def _torch_activation(name):
-    import torch
-
-    _validate.choice("activation", name, theory.ACTIVATIONS)
+def _network(activation, norm):
+    """The forward pass, a function of state and x."""
+    _validate.choice("activation", activation, theory.ACTIVATIONS)
+    if norm is not None:
+        _validate.choice("norm", norm, NORMS)
     own = {"linear": torch.nn.Identity(), "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-    return own.get(name) or getattr(torch.nn.functional, name)
+    phi = own.get(activation) or getattr(torch.nn.functional, activation)
+    return partial(stack.forward, phi=phi, norm=norm)
+
+
+def _batches(x, y, batch_size, rng):
+    """What each step trains on, without end."""
+    if batch_size is None:
+        return itertools.repeat((x, y))
+    size = _validate.integer("batch_size", batch_size, "samples a step, such as 64")
+    if size > len(x):
+        raise ValueError(f"batch_size must be at most {len(x)} samples, got {size}")
+    _validate.generator("rng", rng)
+    draws = (rng.choice(len(x), size, replace=False) for _ in itertools.count())
+    return ((x[rows], y[rows]) for rows in map(torch.from_numpy, draws))
+
+
+def _step(learning_rate, runs, optimizer, momentum, place):
+    """The optimizer's step, a function of state, memory, gradients and its number."""
+    rates = _validate.array("learning_rate", learning_rate, "one number a run", ndim=(1,))
+    if len(rates) != runs or (rates < 0).any():
+        raise ValueError(
+            f"learning_rate must be {runs} numbers of at least 0, one a run, got {rates!r}"
+        )
+    _validate.choice("optimizer", optimizer, OPTIMIZERS)
+    if not 0 <= momentum < 1:
+        raise ValueError(
+            f"momentum must be from 0 to below 1, got {momentum}: 0.9 is usual"
+        )
+    if momentum and optimizer != "sgd":
+        raise ValueError(
+            f"momentum must be 0 with optimizer={optimizer!r}, got {momentum}: only 'sgd' "
+            "takes one"
+        )
+    direction = stack.adam if optimizer == "adam" else partial(stack.sgd, momentum=momentum)
+    rate = torch.tensor(rates, **place)[:, None, None]
+    return partial(stack.step, rate=rate, direction=direction)
