@@ -1,17 +1,20 @@
 """Training many networks at once is training them one by one, and each is on its own."""
 
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 
 import joblib
+import nbformat
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 from nbcode import theory, training
 from nbcode.networks import stack
@@ -599,6 +602,60 @@ def test_all_is_computed_on_the_device(norm, monkeypatch):
     tensors = runs.weights + runs.biases + runs.gammas + runs.betas + runs.running_vars
     assert {t.device.type for t in tensors} == {"cpu"}
     assert runs.accuracy(x, y).shape == (3,)
+
+
+SLOW = """
+import numpy as np
+import torch
+import tqdm.std
+from nbcode import training
+
+now = 0.0
+tqdm.std.time = lambda: now
+
+
+def slow_batches(*_):
+    global now
+    while True:
+        now += 0.95  # seconds
+        yield x, y
+
+
+x, y = torch.ones(6, 4), torch.arange(6)
+training._batches = slow_batches
+for steps in (1, 4):
+    runs = training.train([np.ones((2, 6, 4))], x, y, learning_rate=[0.1] * 2, steps=steps)
+print(runs.steps)
+"""
+
+
+def executed(source):
+    """What a notebook would store of a cell: the text on stdout, and that on stderr."""
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(nb, kernel_name="python3", timeout=60).execute()
+    texts = {"stdout": "", "stderr": ""}
+    for output in nb.cells[0].outputs:
+        texts[output["name"]] += output["text"]
+    return texts["stdout"], texts["stderr"]
+
+
+def test_a_notebook_shows_a_bar_after_two_seconds_and_takes_it_away(monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE")
+    said, shown = executed(SLOW)
+    assert said == "4\n"
+    *lines, blank, end = shown.split("\r")
+    assert [line.split("|")[-1][:4] for line in lines] == ["", " 3/4", " 4/4"]
+    assert blank.strip() == "" and end == ""
+
+
+def test_a_notebook_that_is_stored_shows_none():
+    """The book's tools set TQDM_DISABLE, and so does conftest.py."""
+    assert executed(SLOW) == ("4\n", "")
+
+
+def test_a_worker_shows_no_bar(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
+    assert training._shown(3) == range(3)
 
 
 def tiles(count=6):
