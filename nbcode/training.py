@@ -193,7 +193,7 @@ def _descend(network, state, trained, step, batches, steps, watched, every):
     layers, runs = len(state["weights"]), len(state["weights"][0])
     losses, grad_rms = np.full((steps, runs), np.nan), np.full((layers, runs), np.nan)
     curve = np.full((math.ceil(steps / every), runs), np.nan)
-    memory, done = stack.no_memory(state, trained), 0
+    memory, done = {name: [(0.0, 0.0)] * len(state[name]) for name in trained}, 0
     try:
         # Steps first: zip draws no batch after the last of them.
         for i, (x, y) in zip(_shown(steps), batches, strict=False):

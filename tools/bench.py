@@ -171,6 +171,7 @@ def grids(networks=64, width=64, depth=8, steps=50, batch_size=16):
             layers += [linear, torch.nn.ReLU()]
         return torch.nn.Sequential(*layers[:-1])
 
+    stacked, _ = stack_module_state([build(run) for run in range(networks)])
     skeleton = build(0).to("meta")
 
     def loss_of(parameters, x, y):
@@ -179,8 +180,8 @@ def grids(networks=64, width=64, depth=8, steps=50, batch_size=16):
     step = vmap(grad_and_value(loss_of), in_dims=(0, None, None))
 
     def by_vmap():
-        parameters, _ = stack_module_state([build(run) for run in range(networks)])
-        parameters, losses = {name: p.detach() for name, p in parameters.items()}, []
+        parameters = {name: p.detach().clone() for name, p in stacked.items()}
+        losses = []
         for batch in batches():
             grads, loss = step(parameters, *batch)
             for name, p in parameters.items():

@@ -111,19 +111,11 @@ def step(state: State, memory, grads: State, number, *, rate, direction):
     return state, memory
 
 
-def no_memory(state: State, trained):
-    """What an optimizer remembers before its first step: two zeros for each parameter."""
-    return {
-        name: [(torch.zeros_like(t), torch.zeros_like(t)) for t in state[name]]
-        for name in trained
-    }
-
-
 def sgd(grad, memory, number, momentum):
     """(direction, memory) as torch.optim.SGD has it: v ← momentum·v + gradient."""
     if not momentum:
         return grad, memory
-    velocity = torch.add(grad, memory[0], alpha=momentum)
+    velocity = momentum * memory[0] + grad
     return velocity, (velocity,)
 
 
