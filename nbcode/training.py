@@ -160,10 +160,12 @@ def train(
         "device": device,
     }
     inputs, labels = _data(x, y, sizes, place)
-    watched = watch and _data(*watch, sizes, place, names=("watch[0]", "watch[1]"))
+    watched = None
+    if watch is not None:
+        watched = _data(*watch, sizes, place, names=("watch[0]", "watch[1]"))
     network = _network(activation, norm)
     with _denormals_flushed():
-        state, *history = _descend(
+        state, done, loss, grad_rms, curve = _descend(
             network,
             stack.state(start, start_biases, norm, **place),
             ["weights", "gammas", "betas"] + ["biases"] * bias,
@@ -173,7 +175,6 @@ def train(
             watched,
             _validate.integer("every", every, "it is a number of steps, such as 10"),
         )
-    done, loss, grad_rms, curve = history
     state = {name: [t.detach().cpu() for t in state[name]] for name in state}
     per_unit = {name: [t[:, 0] for t in state[name]] for name in PER_UNIT}
     return Runs(
@@ -183,13 +184,17 @@ def train(
         activation=activation,
         steps=done,
         norm=norm,
-        curve=curve if watch else None,
+        curve=curve if watched else None,
         **per_unit,
     )
 
 
 def _descend(network, state, trained, step, batches, steps, watched, every):
-    """(last state, steps taken, losses, rms of the first gradients, accuracies)."""
+    """(last state, steps taken, losses, rms of the first gradients, accuracies).
+
+    Runs that diverge stay in: a nan costs what a number costs, and takes part in no other
+    run's arithmetic.
+    """
     layers, runs = len(state["weights"]), len(state["weights"][0])
     losses, grad_rms = np.full((steps, runs), np.nan), np.full((layers, runs), np.nan)
     curve = np.full((math.ceil(steps / every), runs), np.nan)
