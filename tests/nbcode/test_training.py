@@ -135,7 +135,8 @@ def test_a_stack_of_runs_is_torch_nn_one_by_one(name, batch_size):
         rng=generator(),
     )
     assert runs.loss.shape == (steps, 3) and runs.grad_rms.shape == (3, 3)
-    assert runs.activation == name
+    assert runs.activation == name and runs.norm is None and runs.curve is None
+    assert all(w.dtype == torch.float32 and w.is_contiguous() for w in runs.weights)
     accuracy = runs.accuracy(x, y)
     for run, rate in enumerate(rates):
         losses, linears, first, right, *_ = one_by_one(
@@ -355,6 +356,22 @@ def test_accuracy_is_the_share_of_right_classes():
     assert runs.accuracy(x, (y + 1) % classes).tolist() == [0.0, 1.0, 0.0]
     half = np.where(np.arange(classes) < 2, y, (y + 1) % classes)
     assert runs.accuracy(x, half).tolist() == [0.5, 0.5, 0.0]
+
+
+def test_where_one_logit_is_infinite_there_is_no_answer():
+    weights = [torch.tensor([[[3e38], [1.0]], [[3e8], [1.0]]])]
+    zeros = np.zeros((1, 2))
+    runs = training.Runs(zeros, weights, [torch.zeros(2, 2)], zeros, "relu", 1)
+    assert runs.accuracy([[10.0]], [0]).tolist() == [0.0, 1.0]
+
+
+def test_a_test_set_is_watched_every_ten_steps():
+    weights, x, y = problem()
+    runs = train(weights, x, y, learning_rate=[0.3] * 3, steps=21, watch=(x, y))
+    assert runs.curve.shape == (3, 3)
+    for row, steps in enumerate((10, 20), 1):
+        upto = train(weights, x, y, learning_rate=[0.3] * 3, steps=steps)
+        assert np.array_equal(runs.curve[row], upto.accuracy(x, y).astype(float))
 
 
 def test_training_learns():
