@@ -2,7 +2,7 @@
 
 import os
 
-# No bar in a stored output: tqdm reads this when it is imported, in the kernels of nbval too.
+# No bar in a stored output. tqdm reads this when imported, in the kernels of nbval too.
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 
