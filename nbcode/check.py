@@ -192,8 +192,8 @@ def exercise(number: str, answer: object) -> None:
     row = exercises.find(number) if isinstance(number, str) else None
     if row is None:
         raise ValueError(
-            f"number must be chapter and exercise, such as '1.2', got {number!r}: it stands "
-            "in the cell below the exercise"
+            f"number must be chapter and exercise, such as '1.2', got {number!r}: it "
+            "stands in the cell below the exercise"
         )
     if answer is None or answer is ... or _is_stub(answer):
         print(f"{number} waits for your answer: replace the ... and run it again.")

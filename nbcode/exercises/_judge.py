@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Function:
     """An answer that is a function or a class, the name of which the exercise gives."""
 
     name: str
-    judge: Callable[[Callable], str]
+    judge: Callable[[Any], str]
 
 
 def near(value, target, rtol):

@@ -16,7 +16,8 @@ STEPS, BATCH = 100, 32
 
 def _losses(model, optimizer, x, y):
     """Plain training; stops where the loss is no number."""
-    draw, losses = torch.Generator().manual_seed(0), []
+    draw = torch.Generator().manual_seed(0)
+    losses: list[float] = []
     while len(losses) < STEPS and all(map(math.isfinite, losses)):
         i = torch.randint(len(x), (BATCH,), generator=draw)
         loss = F.cross_entropy(model(x[i]), y[i])
@@ -28,7 +29,7 @@ def _losses(model, optimizer, x, y):
 
 
 def _mended(sick, goal, praise, hint, blind, layers=0, first=math.inf):
-    """The row of a network to mend: below ``goal`` after training; else what the probe sees.
+    """The row of a network to mend: below ``goal`` once trained, else what the probe sees.
 
     ``sick`` is the cause of the network as it was sent, ``hint`` where to look then, and
     ``blind`` what to say of one that does not train and has no finding. ``layers`` is how
@@ -47,8 +48,8 @@ def _mended(sick, goal, praise, hint, blind, layers=0, first=math.inf):
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         linear = sum(isinstance(m, nn.Linear) for m in model.modules())
         refuse(
-            (held.isdisjoint(map(id, model.parameters())), "the optimizer has parameters of "
-                "another model: make a new one for yours."),
+            (held.isdisjoint(map(id, model.parameters())), "the optimizer has parameters "
+                "of another model: make a new one for yours."),
             (linear < layers, f"{layers} layers are to train, and yours has {linear}."),
         )  # fmt: skip
         report = signals.probe(
@@ -106,61 +107,43 @@ def _first_bad(answer):
         (got != "1.0", f"the first bad output is that of 1.0; yours is {got!r}."),
     )  # fmt: skip
     last = nn.Sequential(_Say(torch.log), nn.Identity())  # once bad, always bad
-    swapped = nn.Module()
-    swapped.late, swapped.early = _Say(torch.sqrt), _Say(torch.log)
-    swapped.forward = lambda x: swapped.late(swapped.early(x))
+    late, early = _Say(torch.sqrt), _Say(torch.log)
+    swapped = _Say(lambda x: late(early(x)))
+    swapped.late, swapped.early = late, early
     raising = nn.Sequential(nn.Identity(), _Say(fails))
     with contextlib.suppress(RuntimeError):
         answer(raising, x)
     refuse(
         (answer(last, x) == "1", "the first is asked for, and that is the last."),
-        (answer(swapped, x) != "early", "the order is that of execution, not of definition."),
+        (answer(swapped, x) != "early", "the order is that of execution, not of "
+            "definition."),
         (hooks(raising), "hooks are left when the model raises: remove them in finally."),
     )  # fmt: skip
     return "the first module that puts out inf or nan, and no hook is left."
 
 
+SLOW = "Is the rate too low for a hundred steps?"
+
 CHECKS = {
-    "11.1": _mended(
-        "input_scale", 0.4,
-        "the wines are told apart.",
+    "11.1": _mended("input_scale", 0.4, "the wines are told apart.",
         "The first thing that goes wrong is the first thing there is: look at x.",
         "It looks at the input as a whole. Look at its features one by one: each should "
-        "have mean 0 and standard deviation 1.",
-    ),
-    "11.2": _mended(
-        "missing_norm", 1.7,
-        "twenty layers train.",
+        "have mean 0 and standard deviation 1."),
+    "11.2": _mended("missing_norm", 1.7, "twenty layers train.",
         "Compare signal and spread, layer by layer.",
         "Is it the rate, or the momentum, of which the probe sees only the first step? Or "
-        "PyTorch's scale, which a norm does not mend altogether?",
-        layers=20,
-    ),
-    "11.3": _mended(
-        "last_layer", 2.5,
-        "it has begun to count.",
+        "PyTorch's scale, which a norm does not mend altogether?", layers=20),
+    "11.3": _mended("last_layer", 2.5, "it has begun to count.",
         "Compare the first row of the table with the last. What do they share?",
-        "Is the rate too low for a hundred steps?",
-        first=8.0,
-    ),
-    "11.4": _mended(
-        "missing_norm", 0.8,
-        "the stream keeps its size, and the loss falls.",
-        "Read the first finding, not the one about the rate.",
-        "Is the rate too low for a hundred steps?",
-    ),
-    "11.5": _mended(
-        "lr_large", 1.0,
-        "each step is small beside the weights, or a norm bears it.",
-        "Give the probe what you give to the training loop, before the first step.",
-        "Is the rate too low for a hundred steps?",
-    ),
-    "11.6": _mended(
-        "forgotten_train", 1.0,
-        "it is in the mode in which it is to be trained.",
-        "Probe what photos() returns, with training=True.",
-        "Is the rate too low for a hundred steps?",
-    ),
+        SLOW, first=8.0),
+    "11.4": _mended("missing_norm", 0.8, "the stream keeps its size, and the loss falls.",
+        "Read the first finding, not the one about the rate.", SLOW),
+    "11.5": _mended("lr_large", 1.0, "each step is small beside the weights, or a norm "
+        "bears it.",
+        "Give the probe what you give to the training loop, before the first step.", SLOW),
+    "11.6": _mended("forgotten_train", 1.0, "it is in the mode in which it is to be "
+        "trained.",
+        "Probe what photos() returns, with training=True.", SLOW),
     "11.7": Function("first_bad", seeded(_first_bad)),
     "11.8": Number(math.log(math.e + 999) - 1,
         "log(e + 999) − 1: a perfect answer is still given with little conviction.", {
