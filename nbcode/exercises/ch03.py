@@ -32,9 +32,8 @@ def _centred_layer(answer):
     weights, biases = parts(answer(given), 2, two)
     if not np.array_equal(given, W):
         raise NotYet("your function changes the W that it was given; return new arrays.")
-    array(weights, 2 * W, "the matrix of weights", [
-        (W, "the softplus is multiplied by 2, and W is not: the weights are 2W."),
-    ])  # fmt: skip
+    half = "the softplus is multiplied by 2, and W is not: the weights are 2W."
+    array(weights, 2 * W, "the matrix of weights", [(W, half)])
     if biases.shape == (5,):
         raise NotYet("a bias belongs to a unit, a row of W: sum over axis 1.")
     array(biases, -2 * mean * sums, "the vector of biases", [

@@ -66,9 +66,9 @@ def _merge(answer):
     counts = [d.size for d in devices]
     got = answer(list(means), list(variances), list(counts))
     mean, var = parts(got, 2, "merge should return two numbers, mean and variance.")
-    number(mean, whole.mean(), {
-        np.mean(means): "the mean: weigh each device by its count.",
-    }, f"the mean should be {whole.mean():.4f}, yours is {mean}.")  # fmt: skip
+    turns = {np.mean(means): "the mean: weigh each device by its count."}
+    why = f"the mean should be {whole.mean():.4f}, yours is {mean}."
+    number(mean, whole.mean(), turns, why)
     within = np.average(variances, weights=counts)
     number(var, whole.var(), {
         within: "the variance: the scatter of the means is missing.",

@@ -21,9 +21,8 @@ def _classifier(answer):
     for width in (1280, 64):
         model = module(answer(width), f"classifier({width})")
         readout, read = linears(model)[-1], dict[str, torch.Tensor]()
-        hook = readout.register_forward_pre_hook(lambda m, x, to=read: to.update(x=x[0]))
+        readout.register_forward_pre_hook(lambda m, x, to=read: to.update(x=x[0]))
         loss = F.cross_entropy(model(x), y).item()
-        hook.remove()
         first = f"at width {width} the first loss is {loss:.1f}"
         refuse(
             (2.65 < loss < 3.2, f"{first}: logits of size s = 1 cost s²/2 more than ln 10 "
@@ -85,9 +84,8 @@ def _kaiming(answer):
         0.4: "that is Xavier's variance, 2/(fan_in + fan_out).",
         0.04: "take the root: 2/n is a variance.",
     }
-    otherwise = "a layer multiplies the mean square by half of it."
     said = f"fan-in times variance is {share:.2g} and should be 2: "
-    number(share, 2, turns, otherwise, rtol=0.03, prefix=said)
+    number(share, 2, turns, "a layer multiplies the mean square by half of it.", 0.03, said)
     return "fan-in times variance is 2, which ReLU halves."
 
 
@@ -107,12 +105,12 @@ def _language_model(answer):
             (abs(own / root - 1) < 0.1 and loss > 10, f"the first loss is {loss:.0f}: the "
                 "logits are of size 1, but for the present token's own, which is √d = "
                 f"{root:.0f}."),
-            (not loss < np.log(1000) + 0.5, f"at width {width} the first loss is {loss:.0f}, "
-                f"and ln V is 6.9; the present token's own logit is {own:.0f}, by (10.4) "
-                "σ·d."),
-            (not seen > 0.5, f"the first loss is {loss:.1f}, but the present token's logit "
-                f"is {seen:.0%} of what its embedding alone would give: the stream has lost "
-                "it."),
+            (not loss < np.log(1000) + 0.5, f"at width {width} the first loss is "
+                f"{loss:.0f}, and ln V is 6.9; the present token's own logit is {own:.0f}, "
+                "by (10.4) σ·d."),
+            (not seen > 0.5, f"the first loss is {loss:.1f}, but the present token's "
+                f"logit is {seen:.0%} of what its embedding alone would give: the stream "
+                "has lost it."),
         )  # fmt: skip
     return f"the first loss is {loss:.1f}, and the token is in the stream."
 
@@ -151,18 +149,15 @@ def _optimizer_for(answer):
         raise NotYet(f"optimizer_for should return a torch optimizer, yours is {kind}.")
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for name, p in named.items():
-        refuse((
-            id(p) not in held, f"{name} is in no group, so that it is not trained at all."
-        ))  # fmt: skip
+        if id(p) not in held:
+            raise NotYet(f"{name} is in no group, so that it is not trained at all.")
         p.grad = torch.zeros_like(p)
         p.data.fill_(1.0)
     optimizer.step()
     decays = {name: bool((p < 1).any()) for name, p in named.items()}
     for name in sorted(named):
-        refuse((
-            named[name].ndim >= 2 and not decays[name],
-            f"{name} is a matrix or a kernel, and it does not decay.",
-        ))  # fmt: skip
+        if named[name].ndim >= 2 and not decays[name]:
+            raise NotYet(f"{name} is a matrix or a kernel, and it does not decay.")
     wrong = sorted(name for name, p in named.items() if p.ndim < 2 and decays[name])
     biases = any(name.endswith("bias") for name in wrong)
     if wrong and not biases:

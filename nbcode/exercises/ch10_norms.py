@@ -192,8 +192,8 @@ def _fine_tune(answer):
         ({"1.weight", "1.bias"} & set(moved), "γ and β of the backbone have been "
             "trained."),
         ("1.running_mean" in moved, f"after {len(batches)} batches the running means of "
-            f"the backbone have gone {gone:.0%} of the way to the new data: which mode is it "
-            "in when a batch comes?"),
+            f"the backbone have gone {gone:.0%} of the way to the new data: which mode "
+            "is it in when a batch comes?"),
         ("1.running_var" in moved, "a running variance of the backbone has moved."),
         (max(off) > 1e-4, "the running statistics stay, but training uses the batch's: the "
             "head learns from features that eval mode does not have."),
@@ -231,8 +231,8 @@ def _two_views(answer):
         size = (u.std(0) / t.std(0)).mean().item()
         refuse((
             shift > 0.15 or abs(size - 1) > 0.15, f"in eval mode the {name} view leaves "
-            f"with {size:.2f} of the spread that it has in training, and means off by up to "
-            f"{shift:.2f}: two views, and one pair of running statistics."
+            f"with {size:.2f} of the spread that it has in training, and means off by up "
+            f"to {shift:.2f}: two views, and one pair of running statistics."
         ))  # fmt: skip
     return "one matrix, and each view is in eval mode as in training."
 

@@ -62,8 +62,7 @@ def _mended(sick, goal, praise, hint, blind, layers=0, first=math.inf):
         seen = f"after {STEPS} steps the loss is above {goal:g}"
         if not math.isfinite(end):
             seen = "the loss is not finite"
-        where = report.findings[0].where if report.findings else None
-        at = f" at {where}" if where else ""
+        at = next((f" at {f.where}" for f in report.findings[:1] if f.where), "")
         cause = report.cause.replace("_", " ")
         refuse(
             (end < goal, f"it gets there, but its first loss is {losses[0]:.0f}: a higher "
@@ -77,9 +76,7 @@ def _mended(sick, goal, praise, hint, blind, layers=0, first=math.inf):
     return Function("build", seeded(judge))
 
 
-class _Say(nn.Module):
-    """A module that applies a function."""
-
+class _Say(nn.Module):  # applies a function
     def __init__(self, function):
         super().__init__()
         self.forward = function

@@ -81,8 +81,9 @@ def answer(number, *changes, solved=True):
 def names(code):
     """The global names that a piece of code binds, and those that it uses."""
     table = symtable.symtable(code, "chapter", "exec")
-    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+    symbols = table.get_symbols()
+    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    used = {s.get_name() for s in symbols if s.is_referenced()}
     inner = table.get_children()
     while inner:
         part = inner.pop()
