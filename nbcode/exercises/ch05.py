@@ -22,8 +22,8 @@ def _edge_point(answer):
         }, "σ_w is not the one with χ = σ_w²·E[φ'(z)²] = 1.", 1e-6, " "
             f"{call}:")  # fmt: skip
         root = {sigma_b**2: "that is σ_b², the variance; take the root."}
-        number(got_b, sigma_b, root, f"σ_b should be {sigma_b:.4f}, yours is {got_b}; q = σ_w²·E[φ²] + σ_b².",
-        1e-5, f"{call}: ")  # fmt: skip
+        why = f"σ_b should be {sigma_b:.4f}, yours is {got_b}; q = σ_w²·E[φ²] + σ_b²."
+        number(got_b, sigma_b, root, why, 1e-5, f"{call}: ")
     return "slopes give the weights, the fixed point the biases."
 
 

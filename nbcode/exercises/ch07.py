@@ -34,8 +34,8 @@ def _eval_backward(answer):
             "running statistics."),
         ((dy * x).sum(0), "dγ: γ multiplies x̂, not x."),
     ], differentiate)  # fmt: skip
-    mean = "dβ: a sum over the batch, not a mean: every sample uses the same β."
-    array(dbeta, dy.sum(0), "dβ", [(dy.mean(0), mean)], differentiate)
+    why = "dβ: a sum over the batch, not a mean: every sample uses the same β."
+    array(dbeta, dy.sum(0), "dβ", [(dy.mean(0), why)], differentiate)
     return "an affine layer: nothing is taken out, and x̂ is the running statistics'."
 
 
