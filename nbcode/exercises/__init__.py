@@ -1,4 +1,4 @@
-"""The judges of the exercises, a module for each chapter; its CHECKS has a row an exercise.
+"""The judges of the exercises: CHECKS of a chapter's module has a row an exercise.
 
 A number is judged by data, which stands in the row:
 

@@ -7,13 +7,14 @@ import numpy as np
 
 from nbcode.exercises._judge import Function, NotYet, Number, array, near, number
 
+CASES = [(0.1, 512, True), (0.02, 512, True), (0.02, 512, False), (1.0, 256, False)]
+
 
 def _gives_out(answer):
     def layer(g, start, smallest=2**-25):
         return log((65504 if g > 1 else smallest) / start) / log(g)
 
-    cases = [(0.1, 512, True), (0.02, 512, True), (0.02, 512, False), (1.0, 256, False)]
-    for std, width, relu in cases:
+    for std, width, relu in CASES:
         linear, halved = std * sqrt(width), std * sqrt(width / 2)
         g, other = (halved, linear) if relu else (linear, halved)
         start = sqrt(2 * log(width))

@@ -6,9 +6,11 @@ import numpy as np
 
 from nbcode.exercises._judge import Function, NotYet, Number, array, number, parts
 
+SHAPES = ((8, 5), (4, 3, 6), (2, 7, 3, 4), (2, 7, 3, 4, 5))
+
 
 def _counts(answer):
-    for shape in ((8, 5), (4, 3, 6), (2, 7, 3, 4), (2, 7, 3, 4, 5)):
+    for shape in SHAPES:
         channels, size = shape[1], int(np.prod(shape))
         hint = f"counts({shape}) should return three numbers."
         got = tuple(part.tolist() for part in parts(answer(shape), 3, hint))

@@ -6,25 +6,26 @@ import numpy as np
 
 from nbcode.exercises._judge import Function, NotYet, Number, near, parts, shape
 
+RATES = np.array([0.02, 0.2, 2.0, 20.0])
+PLAIN = np.array([[2.0, 2, 2], [1, 1, 1.2], [0.9, 1.1, 4], [3, 3, 3]])
+DEAD = np.array([[2.0, 2, 2], [1, 1, 1], [0.1, np.nan, np.nan], [3, np.nan, 3]])
+SKEW = np.array([[2.0, 2, 2], [1, 1, 1], [0.9, 0.9, 9], [3, 3, 3]])
+
 
 def _best_rate(answer):
-    rates = np.array([0.02, 0.2, 2.0, 20.0])
-    plain = np.array([[2.0, 2, 2], [1, 1, 1.2], [0.9, 1.1, 4], [3, 3, 3]])
-    dead = np.array([[2.0, 2, 2], [1, 1, 1], [0.1, np.nan, np.nan], [3, np.nan, 3]])
-    skew = np.array([[2.0, 2, 2], [1, 1, 1], [0.9, 0.9, 9], [3, 3, 3]])
     for losses, place, why in (
-        (plain, 1, "take the rate with the smallest median over the seeds."),
-        (dead, 1, "a run that died counts as infinite, not as missing."),
-        (skew, 2, "the median over the seeds, not the mean or the worst."),
+        (PLAIN, 1, "take the rate with the smallest median over the seeds."),
+        (DEAD, 1, "a run that died counts as infinite, not as missing."),
+        (SKEW, 2, "the median over the seeds, not the mean or the worst."),
     ):
-        got = answer(rates.copy(), losses.copy())
+        got = answer(RATES.copy(), losses.copy())
         if near(got, place, 1e-9) and place == 1:
             raise NotYet("return the rate, not its place.")
-        if not near(got, rates[place], 1e-9):
+        if not near(got, RATES[place], 1e-9):
             raise NotYet(why)
     for order in ([1, 0, 2, 3], [0, 2, 3, 1]):
         try:
-            answer(rates.copy(), plain[order].copy())
+            answer(RATES.copy(), PLAIN[order].copy())
         except ValueError:
             continue
         raise NotYet("a best rate at an end of the sweep must raise a ValueError.")
@@ -41,13 +42,10 @@ def _balance(answer):
     if not np.allclose(two @ np.maximum(one @ x, 0), W2 @ np.maximum(W1 @ x, 0)):
         raise NotYet("the function has changed: what a row gains, its column must lose.")
     ratio = np.linalg.norm(W2, axis=0) / np.linalg.norm(W1, axis=1)
-    for power, why in (
-        (-0.5, "the lengths are not equal yet: a² is the ratio of the old ones."),
-        (0, "the lengths are not equal yet: a² is the ratio of the old ones."),
-        (1, "a is the root of the ratio of the lengths, not the ratio."),
-    ):
-        if np.allclose(one, ratio[:, None] ** power * W1):
-            raise NotYet(why)
+    if any(np.allclose(one, ratio[:, None] ** power * W1) for power in (-0.5, 0)):
+        raise NotYet("the lengths are not equal yet: a² is the ratio of the old ones.")
+    if np.allclose(one, ratio[:, None] * W1):
+        raise NotYet("a is the root of the ratio of the lengths, not the ratio.")
     if not np.allclose(one, np.sqrt(ratio)[:, None] * W1, rtol=1e-6):
         raise NotYet("each unit has its own factor: row and column must be equally long.")
     return "the function is the same, and row and column are equally long."
