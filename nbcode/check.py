@@ -1,5 +1,6 @@
 """What a chapter uses to check itself, and a reader to check an exercise."""
 
+import dis
 import re
 from numbers import Integral
 
@@ -186,22 +187,24 @@ def exercise(number: str, answer: object) -> None:
     >>> exercise("1.1", ...)
     1.1 waits for your answer: replace the ... and run it again.
     """
-    from nbcode.exercises import CHECKS
+    from nbcode import exercises
 
-    if not isinstance(number, str) or number not in CHECKS:
-        first, *_, last = CHECKS
+    row = exercises.find(number) if isinstance(number, str) else None
+    if row is None:
         raise ValueError(
-            f"number must be chapter and exercise, from {first} to {last}, got {number!r}: "
-            "it stands in the cell below the exercise"
+            f"number must be chapter and exercise, such as '1.2', got {number!r}: it "
+            "stands in the cell below the exercise"
         )
     if answer is None or answer is ... or _is_stub(answer):
         print(f"{number} waits for your answer: replace the ... and run it again.")
         return
     try:
-        right, why = CHECKS[number](answer)
+        said = f"right: {exercises.judge(number, row, answer)}"
+    except exercises.NotYet as why:
+        said = f"not yet: {why}"
     except Exception as error:  # a reader's function may raise anything; show what it was
-        right, why = False, f"your answer raised {type(error).__name__}: {error}"
-    print(f"{number} {'right' if right else 'not yet'}: {why}")
+        said = f"not yet: your answer raised {type(error).__name__}: {error}"
+    print(f"{number} {said}")
 
 
 def _texts(**texts):
@@ -219,9 +222,20 @@ def _record(kind, line, said):
 
 
 def _is_stub(answer):
-    """True for a function whose body is still ``return ...``."""
-    code, stub = getattr(answer, "__code__", None), (lambda: ...).__code__
-    return code is not None and (code.co_code, ...) == (stub.co_code, *code.co_consts[-1:])
+    """True for a function that does nothing but return ``...`` or None, said or unsaid.
+
+    Compiled, a body of ``...``, ``pass`` or a docstring alone returns None: that constant
+    is loaded and returned, in one step or two, depending on the release of Python.
+    """
+    if not hasattr(answer, "__code__"):
+        return False
+    steps = dis.get_instructions(answer.__code__)
+    done = [(s.opname, s.argval) for s in steps if s.opname not in ("RESUME", "NOP")]
+    returned = done[0][1]
+    return (returned is ... or returned is None) and done in (
+        [("LOAD_CONST", returned), ("RETURN_VALUE", None)],
+        [("RETURN_CONST", returned)],
+    )
 
 
 def _show(value, digits):

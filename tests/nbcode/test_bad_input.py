@@ -725,8 +725,8 @@ CHECK = [
     (reproduced(here=None), "here", "a sentence", "got None", "in words"),
     (reproduced(theirs=" "), "theirs", "a sentence", "got ' '", "in words"),
     (reproduced(ours=0.63), "ours", "a sentence", "got 0.63", "in words"),
-    (lambda: check.exercise("0.1", 1), "number", "from 1.1 to", "got '0.1'", "cell below"),
-    (lambda: check.exercise(["1.1"], 1), "number", "from 1.1 to", "got ['1.1']"),
+    (lambda: check.exercise("0.1", 1), "number", "such as '1.2'", "got '0.1'", "below"),
+    (lambda: check.exercise(["1.1"], 1), "number", "such as '1.2'", "got ['1.1']"),
 ]
 
 TABLES = {
