@@ -24,9 +24,7 @@ def untouched(modules, parameters):
     grads = [(p, p.grad, p.requires_grad) for p in parameters]
     devices = {p.device.index for p in parameters if p.is_cuda}
     aliases = {id(p): (p, p.data) for p in parameters if not lazy(p)}
-    kept: dict[
-        int, tuple
-    ] = {}  # id: (parameter, a copy), once forward asks for a way to change it
+    kept: dict[int, tuple] = {}  # id: (parameter, a copy), once forward may change it
     torchs = set(vars(torch.nn.Module())) - {"_parameters", "_buffers", "_modules"}
     for m in modules:
         containers.append((vars(m), dict(vars(m))))
