@@ -108,13 +108,11 @@ def _rescale(rows, layers, tolerance, max_iterations, m, inputs, options, output
         return output
     name, note, times = part(layers[m], m), None, 0
     std = first = _std(output, name)
+    twins = [layers[r] for r in rows if r.weight.data_ptr() == m.weight.data_ptr()]
     if not m.weight.requires_grad:
         note = "left alone: frozen"
-    elif any(
-        row.note is None and other.weight.data_ptr() == m.weight.data_ptr()
-        for other, row in rows.items()
-    ):
-        note = "left alone: shares a weight that is set"
+    elif twins:
+        note = f"left alone: shares the weight of {twins[0]}"
     while note is None and abs(std - 1) > tolerance:
         if times == max_iterations:
             raise ValueError(

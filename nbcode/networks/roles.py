@@ -179,11 +179,12 @@ def _elementwise(call):
     """A function or module as one of arrays, if it acts on each entry alone, else None."""
     try:
         f = _of_arrays(call)
-        y, first, turned = f(_PROBE), f(_PROBE[:1]), f(_PROBE[::-1].copy())
+        together = f(_PROBE)
+        alone = np.concatenate([f(z) for z in np.split(_PROBE, len(_PROBE))])
     except Exception:  # user code, given one vector: anything may be raised
         return None
-    alone = y.shape == _PROBE.shape and first.shape == (1,) and np.allclose(first, y[:1])
-    return f if alone and np.allclose(turned, y[::-1]) else None
+    same = together.shape == alone.shape == _PROBE.shape
+    return f if same and np.allclose(together, alone, equal_nan=True) else None
 
 
 def _only_scales(module):
