@@ -10,7 +10,7 @@ from nbcode import _validate
 def refuse(module, *, to_change: bool = False, name: str = "module") -> None:
     """Raise ValueError unless module has values that can be read or, if asked, changed."""
     if not isinstance(module, torch.nn.Module):
-        found, remedy = _validate._short(module), "pass the model itself"
+        found, remedy = _validate._short(module), "pass the model itself, not its class"
         raise ValueError(f"{name} must be a torch.nn.Module, got {found}: {remedy}")
     for path, m in module.named_modules():
         must, remedy = _fault(m, to_change)

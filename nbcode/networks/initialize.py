@@ -108,6 +108,7 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     _validate.choice("scheme", scheme, SCHEMES)
     _validate.generator("rng", rng)
     followers = follows.followers(module)
+    # all rules first: a weight that has no fans is refused before anything is changed
     plan = [(p, _rule(p, scheme, followers)) for p in _parameters(module)]
     table = Table()
     for p, rule in plan:
@@ -155,9 +156,8 @@ def _rule(p, scheme, followers):
         return _Rule("left alone: frozen")
     if isinstance(m, _NORMS) and attribute == "weight":
         return _Rule("1", "constant", 1.0)
-    if (isinstance(m, _NORMS) or is_layer(m)) and attribute == "bias":
-        return _Rule("0", "constant", 0.0)
-    if attention and attribute == "in_proj_bias":
+    known = is_layer(m) or attention or isinstance(m, _NORMS)
+    if known and attribute in ("bias", "in_proj_bias"):
         return _Rule("0", "constant", 0.0)
     if isinstance(m, nn.Embedding) and attribute == "weight":
         return _Rule("normal, std 1", "normal", 1.0, 1, *fans(shape, kind="embedding"))
@@ -191,6 +191,7 @@ def _scaled(scheme, shape, fan, follower, blocks=1):
 
 
 def _draw(rule, shape, rng):
+    """The values of a parameter, block by block."""
     if rule.law == "constant":
         return np.full(shape, rule.scale)
     block = (shape[0] // rule.blocks, *shape[1:])

@@ -541,6 +541,17 @@ def channel_first(x, scale):
     return x / (x.pow(2).mean(1, keepdim=True) + 1e-6).sqrt() * scale[:, None, None]
 
 
+def tokens(x, scale):
+    """Over the last axis of three."""
+    assert x.dim() == 3
+    return rms(x) * scale
+
+
+def time_series(x, scale):
+    """Over axis 1 of three."""
+    return tokens(x.transpose(1, 2), scale).transpose(1, 2)
+
+
 OWN = [  # a module of a user's, and what is said of it; a sigmoid comes next
     (PadeActivation(), "PadeActivation"),
     (named("Scaffold", torch.tanh), "Scaffold"),
@@ -553,6 +564,8 @@ OWN = [  # a module of a user's, and what is said of it; a sigmoid comes next
     (named("MyDropout", lambda x: F.dropout(x, 0.5, training=True)), "Sigmoid"),
     (named("MyIdentity", lambda x: x), "Sigmoid"),
     (named("Half", lambda x: 0.5 * x + 1, base=Untraced), "Sigmoid"),
+    (named("Tiny", lambda x: 1e-9 * F.relu(x)), "Tiny"),
+    (named("TinyNorm", lambda x: 1e-9 * rms(x), base=Untraced), "Sigmoid"),
     (named("Nothing", lambda x: 0 * x), "linear (not seen: Nothing)"),
     (named("Ones", lambda x: torch.ones_like(x)), "Ones"),
     (named("LogRelu", lambda x: F.relu(x).log()), "linear (not seen: LogRelu)"),
@@ -560,6 +573,8 @@ OWN = [  # a module of a user's, and what is said of it; a sigmoid comes next
     (named("Narrow", lambda x, w: rms(x) * w, 3, Untraced), "Sigmoid"),
     (named("ScaleNorm", lambda x, w: rms(x) * w, 1, Untraced), "Sigmoid"),
     (named("ConvNext", channel_first, 8, Untraced), "Sigmoid"),
+    (named("Tokens", tokens, 8, Untraced), "Sigmoid"),
+    (named("Series", time_series, 8, Untraced), "Sigmoid"),
     (named("Center", lambda x: x - x.mean(-1, keepdim=True), base=Untraced), "Sigmoid"),
     (named("NormTanh", lambda x: torch.tanh(rms(x))), "linear (not seen: truediv)"),
     (named("LayerNorm", lambda x: x.cumsum(-1)), "linear (not seen: cumsum)"),
