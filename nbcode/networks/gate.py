@@ -13,8 +13,8 @@ def refuse(module, *, to_change: bool = False, name: str = "module") -> None:
         found, remedy = _validate._short(module), "pass the model itself, not its class"
         raise ValueError(f"{name} must be a torch.nn.Module, got {found}: {remedy}")
     for path, m in module.named_modules():
-        must, remedy = _fault(m, to_change)
-        if must:
+        if fault := _fault(m, to_change):
+            must, remedy = fault
             raise ValueError(f"{name} must {must}, got {part(path, m)}: {remedy}")
 
 
@@ -29,7 +29,7 @@ def is_layer(m) -> bool:
 
 
 def _fault(m, to_change):
-    """What m must do, and the remedy; empty if it does."""
+    """What m must do, and how it comes to; None if it does."""
     held = [*m.parameters(recurse=False), *m.buffers(recurse=False)]
     values = [t for t in held if not is_lazy(t)]
     if any(t.is_meta for t in values):
@@ -37,7 +37,7 @@ def _fault(m, to_change):
     if any(t.is_inference() for t in values):
         return "have tensors that may change", "build it outside inference_mode"
     if not to_change:
-        return "", ""
+        return None
     if len(values) < len(held):
         return "know its shapes", "send a batch through it first"
     if is_parametrized(m) or (is_layer(m) and "weight" not in m._parameters):
@@ -45,4 +45,4 @@ def _fault(m, to_change):
     whole = is_layer(m) and not m.weight.is_floating_point()
     if whole or (type(m).__module__.startswith("torch.ao.") and callable(m.weight)):
         return "have weights of a floating dtype", "initialize, then quantize"
-    return "", ""
+    return None
