@@ -3,6 +3,9 @@
 import argparse
 import importlib
 import sys
+from typing import Any
+
+from nbcode import signals
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,10 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _probe(name, lr, training):
-    from nbcode import signals
-
-    module, colon, function = name.partition(":")
-    if not (module and colon and function):
+    module, _, function = name.partition(":")
+    if not (module and function):
         raise ValueError(
             f"factory must be module:function, got {name!r}: mymodel:build, say, for the "
             "function build in mymodel.py"
@@ -47,7 +48,7 @@ def _probe(name, lr, training):
     if "" not in sys.path:
         sys.path.insert(0, "")  # as python -m has it
     try:
-        factory = importlib.import_module(module)
+        factory: Any = importlib.import_module(module)
     except ImportError as error:
         raise ValueError(
             f"factory must be in a module that can be imported, got {module!r} ({error}): "

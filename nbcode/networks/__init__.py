@@ -2,8 +2,9 @@
 
 from nbcode.networks.collect import Layer
 from nbcode.networks.fold import fold_batch_norm
-from nbcode.networks.initialize import SCHEMES, init_, lsuv
+from nbcode.networks.initialize import SCHEMES, init_
 from nbcode.networks.report import Report, probe
+from nbcode.networks.rescale import lsuv
 from nbcode.networks.table import Table
 from nbcode.networks.verdict import Finding
 

@@ -13,6 +13,7 @@ import copy
 import functools
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from nbcode import _validate
 from nbcode.initializers import fans
-from nbcode.networks import calls, untouched
+from nbcode.networks import calls, gate, untouched
 
 SAMPLES, ENTRIES = 32, 128  # of each output: a correlation is then known to about 0.01
 # nn.ReLU6 calls hardtanh; one from −1 to 1 is never at rest in [−0.001, 0] by accident
@@ -135,29 +136,13 @@ def collect(model, batch, loss, lr, training) -> Record:
 
 def _model(model):
     """The module to run, and the forward whose signature says what it takes."""
-    if not isinstance(model, torch.nn.Module):
-        raise ValueError(
-            f"model must be a torch.nn.Module, got {_validate._short(model)}: pass the "
-            "model itself, and not its class or its output"
-        )
     model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper has no layers
-    held = [d for m in model.modules() for d in (m._parameters, m._buffers)]
-    states = [t for d in held for t in d.values() if t is not None]
-    if any(map(torch.nn.parameter.is_lazy, states)):
+    gate.refuse(model, name="model")
+    if any(map(torch.nn.parameter.is_lazy, [*model.parameters(), *model.buffers()])):
         # its first batch would give it its shapes; a buffer without one cannot be copied
         lazy = torch.nn.parameter.UninitializedBuffer
         fresh = {id(b): lazy() for b in model.buffers() if torch.nn.parameter.is_lazy(b)}
         model = copy.deepcopy(model, fresh)
-    elif any(t.is_meta for t in states):
-        raise ValueError(
-            f"model must have values, got {type(model).__name__} on the meta device: call "
-            "model.to_empty(device='cpu') and initialize it first"
-        )
-    elif any(t.is_inference() for t in states):
-        raise ValueError(
-            f"model must be differentiable, got {type(model).__name__} made in "
-            "inference_mode: build it outside"
-        )
     return model, model.forward
 
 
@@ -199,13 +184,13 @@ def _gradients(value, parameters):
 
 def _intercept(watch, kept):
     """A mode that sees calls of torch functions: activations and losses have no module."""
-    data = torch.Tensor.data.__get__
+    data: Any = torch.Tensor.data
     known = _CAN_DIE | _SATURATES | _OTHERS | _PRODUCTS | _LOSSES
 
     class Mode(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             name = getattr(function, "__name__", "")
-            in_place = function == data if name == "__get__" else name[-1:] == "_"
+            in_place = function == data.__get__ if name == "__get__" else name[-1:] == "_"
             if args and (in_place or name == "detach"):
                 kept.before(args[0])
             out = function(*args, **(kwargs or {}))
@@ -366,7 +351,7 @@ def _weights(layer, gradients, rate):
     own = [p for p in held if p is not None and p.dim() > 1]
     norms = [_norm(p) for p in own]
     layer.bad_weight = not all(map(math.isfinite, norms))
-    main = getattr(m, "weight", getattr(m, "in_proj_weight", None))
+    main: Any = getattr(m, "weight", getattr(m, "in_proj_weight", None))
     shape = getattr(main, "shape", ())
     if layer.role == "weight" and len(shape) > 1:
         norm = norms[0] if own and main is own[0] else _norm(main)
@@ -440,7 +425,7 @@ def _sample(x):
 
 def _spreads(samples):
     """(layer, spread of its sample); samples of one shape at once, which costs one call."""
-    alike = {}
+    alike: dict[tuple, list] = {}
     for layer, x in samples:
         alike.setdefault((x.shape, x.device), []).append((layer, x))
     for pairs in alike.values():

@@ -1,18 +1,21 @@
-"""Initial weights of a whole torch module, read off the module itself or measured."""
+"""Initial weights of a whole torch module, read off the module itself."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from nbcode import _validate
-from nbcode.initializers import _uniform, fans, orthogonal
+from nbcode.initializers import fans, orthogonal
 from nbcode.networks import follows
-from nbcode.networks.gate import refuse
+from nbcode.networks.gate import is_layer, refuse
+from nbcode.networks.roles import Follower, unseen
 from nbcode.networks.table import Table
 
 SCHEMES = ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
+_NORMS = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm
 
 
 class _Set(NamedTuple):
@@ -21,21 +24,33 @@ class _Set(NamedTuple):
     name: str
     layer: str
     shape: tuple[int, ...]
+    fan_in: float | None
+    fan_out: float | None
+    followed_by: str | None
+    set_to: str
+
+
+class _Parameter(NamedTuple):
+    """A parameter, or several of one memory, and the module by whose rule it is set."""
+
+    name: str
+    value: nn.Parameter
+    module: nn.Module
+    attribute: str
+    frozen: bool
+    padding: list[int]  # rows of an embedding
+
+
+class _Rule(NamedTuple):
+    """What a parameter becomes, in words and as draws of a law, one a block of its rows."""
+
+    set_to: str
+    law: str = ""  # "constant", "normal", "uniform", "orthogonal"; "" leaves it alone
+    scale: float = 0.0  # the constant, the std, the gain
+    blocks: int = 1
     fan_in: float | None = None
     fan_out: float | None = None
     followed_by: str | None = None
-    set_to: str = "left alone"
-
-
-class _Scaled(NamedTuple):
-    """A row of what :func:`lsuv` returns."""
-
-    name: str
-    layer: str
-    std_before: float | None = None
-    std_after: float | None = None
-    iterations: int = 0
-    note: str | None = None
 
 
 def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Table:
@@ -50,6 +65,8 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     layers were registered: an activation that was registered next to a layer is taken and
     said to be found so; anything else is treated as linear, and the table says "not seen",
     because such a forward may well call an activation by itself. Look for these words.
+    They also stand where something is neither torch's own nor an activation or a norm, by
+    what it does to numbers; what it is called does not count.
 
     Equation (2.4) of the book gives a weight the gain of the activation *before* it. In a
     network of one activation that moves one factor from the last weight to the first:
@@ -87,249 +104,101 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     0.weight  Linear  (128, 64)  64      128      ReLU         normal, std 0.177
     0.bias    Linear  (128,)                                   0
     """
-    refuse(module)
+    refuse(module, to_change=True)
     _validate.choice("scheme", scheme, SCHEMES)
     _validate.generator("rng", rng)
-    plan = _plan(module, scheme)
-    with torch.no_grad():
-        for parameter, row, draw in plan:
-            if draw is not None:
-                parameter.copy_(torch.from_numpy(draw(rng)))
-    return Table(row for parameter, row, draw in plan)
-
-
-def _plan(module, scheme):
-    """[(parameter, row, a function of rng that draws its value, or None)]."""
     followers = follows.followers(module)
-    owners = {}  # a tied weight is one parameter, or two of one memory
-    for prefix, m in module.named_modules():
-        for attribute, p in m._parameters.items():
-            if p is not None:
-                key = (p.device, p.data_ptr(), p.shape) if p.numel() else id(p)
-                name = f"{prefix}.{attribute}".lstrip(".")
-                owners.setdefault(key, []).append((name, m, attribute, p))
-    plan = []
+    # all rules first: a weight that has no fans is refused before anything is changed
+    plan = [(p, _rule(p, scheme, followers)) for p in _parameters(module)]
+    table = Table()
+    for p, rule in plan:
+        said = rule.set_to
+        if rule.law:
+            values = _draw(rule, p.value.shape, rng)
+            if p.padding:
+                values[p.padding] = 0.0
+                said += f"; row {', '.join(map(str, p.padding))} is 0"
+            with torch.no_grad():
+                p.value.copy_(torch.from_numpy(values))
+        shape, kind = tuple(p.value.shape), type(p.module).__name__
+        fan_in, fan_out, followed_by = rule[-3:]
+        table.append(_Set(p.name, kind, shape, fan_in, fan_out, followed_by, said))
+    return table
+
+
+def _parameters(module):
+    """The parameters of module, each once, in order of registration."""
+    owners: dict[Any, list] = {}  # a tied weight is one parameter, or two of one memory
+    for path, m in module.named_modules():
+        for name, p in m.named_parameters(path, recurse=False, remove_duplicate=False):
+            key = (p.device, p.data_ptr(), p.shape) if p.numel() else id(p)
+            owners.setdefault(key, []).append((name, p, m))
     for tied in owners.values():
-        layers = [owner for owner in tied if follows.is_layer(owner[1])]
-        _, m, attribute, p = (layers or tied)[0]
-        name = " = ".join(dict.fromkeys(owner[0] for owner in tied))
-        row = _Set(name, type(m).__name__, tuple(p.shape))
-        if not p.numel():
-            row, draw = row._replace(set_to="left alone: it is empty"), None
-        elif not all(owner[3].requires_grad for owner in tied):
-            row, draw = row._replace(set_to="left alone: frozen"), None
-        else:
-            row, draw = _rule(row, m, attribute, scheme, followers)
-        padding = {getattr(owner[1], "padding_idx", None) for owner in tied} - {None}
-        if draw is not None and padding:
-            row = row._replace(set_to=f"{row.set_to}; row {min(padding)} is 0")
-            draw = _with_zero_rows(draw, padding)
-        plan.append((p, row, draw))
-    return plan
-
-
-def _rule(row, m, attribute, scheme, followers):
-    """The row of a parameter of the module m, completed, and a function that draws it."""
-    nn, shape = torch.nn, row.shape
-    norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-    if isinstance(m, norms) and attribute == "weight":
-        return row._replace(set_to="1"), lambda rng: np.ones(shape)
-    known = follows.is_layer(m) or isinstance(m, norms)
-    attention = isinstance(m, nn.MultiheadAttention)
-    if (known and attribute == "bias") or (attention and attribute == "in_proj_bias"):
-        return row._replace(set_to="0"), lambda rng: np.zeros(shape)
-    if isinstance(m, nn.Embedding) and attribute == "weight":
-        row = row._replace(set_to="normal, std 1")._replace(
-            **dict(zip(("fan_in", "fan_out"), fans(shape, kind="embedding"), strict=True))
+        padding: set = {getattr(owner[2], "padding_idx", None) for owner in tied}
+        name, p, m = next((owner for owner in tied if is_layer(owner[2])), tied[0])
+        yield _Parameter(
+            name=" = ".join(dict.fromkeys(owner[0] for owner in tied)),
+            value=p,
+            module=m,
+            attribute=name.rpartition(".")[2],
+            frozen=not all(owner[1].requires_grad for owner in tied),
+            padding=sorted(padding - {None}),
         )
-        return row, lambda rng: rng.normal(size=shape)
+
+
+def _rule(p, scheme, followers):
+    """What becomes of a parameter: the rules of :func:`init_`."""
+    m, attribute, shape = p.module, p.attribute, p.value.shape
+    attention = isinstance(m, nn.MultiheadAttention)
+    if not p.value.numel():
+        return _Rule("left alone: it is empty")
+    if p.frozen:
+        return _Rule("left alone: frozen")
+    if isinstance(m, _NORMS) and attribute == "weight":
+        return _Rule("1", "constant", 1.0)
+    known = is_layer(m) or attention or isinstance(m, _NORMS)
+    if known and attribute in ("bias", "in_proj_bias"):
+        return _Rule("0", "constant", 0.0)
+    if isinstance(m, nn.Embedding) and attribute == "weight":
+        return _Rule("normal, std 1", "normal", 1.0, 1, *fans(shape, kind="embedding"))
     if attention and attribute.endswith("proj_weight"):
         # torch draws the three blocks of in_proj_weight as one (xavier_uniform_ in
         # MultiheadAttention._reset_parameters); they are three layers side by side
         blocks = 3 if attribute == "in_proj_weight" else 1
-        block = (shape[0] // blocks, *shape[1:])
-        fan, follower = fans(block), follows.Follower(1.0, "linear (attention)")
-    elif follows.is_layer(m) and attribute == "weight":
-        fan, blocks = fans(shape), 1
-        if not isinstance(m, nn.Linear):
-            kind = "transposed" if m.transposed else "conv"
-            fan = fans(shape, kind=kind, groups=m.groups, stride=m.stride)
-            blocks = m.groups
-        block = (shape[0] // blocks, *shape[1:])
-        not_called = follows.Follower(1.0, "linear (not seen: forward does not call it)")
-        follower = followers.get(m, not_called)
-    else:
-        why = f"no rule for {attribute} of {row.layer}"
-        return row._replace(set_to=f"left alone: {why}"), None
-    set_to, draw = _scheme(scheme, follower.gain, fan, block)
-    row = row._replace(
-        fan_in=fan[0], fan_out=fan[1], followed_by=follower.text, set_to=set_to
-    )
-    return row, lambda rng: np.concatenate([draw(rng) for _ in range(blocks)])
+        fan = fans((shape[0] // blocks, *shape[1:]))
+        return _scaled(scheme, shape, fan, Follower(1.0, "linear (attention)"), blocks)
+    if is_layer(m) and attribute == "weight":
+        follower = followers.get(m) or unseen("forward does not call it")
+        if isinstance(m, nn.Linear):
+            return _scaled(scheme, shape, fans(shape), follower)
+        kind = "transposed" if m.transposed else "conv"
+        fan = fans(shape, kind=kind, groups=m.groups, stride=m.stride)
+        return _scaled(scheme, shape, fan, follower, m.groups)
+    return _Rule(f"left alone: no rule for {attribute} of {type(m).__name__}")
 
 
-def _scheme(scheme, gain, fan, shape):
-    """In words, and as a function of rng, what a scheme draws for a weight's block."""
+def _scaled(scheme, shape, fan, follower, blocks=1):
+    """A weight by a scheme, from its fans or, if orthogonal, a block's longer side."""
     if scheme == "orthogonal":
-        std = gain / math.sqrt(max(shape[0], math.prod(shape[1:])))
-        words = f"orthogonal, gain {gain:.3g}, std {std:.3g}"
-        return words, lambda rng: orthogonal(shape, gain, rng=rng)
-    rule, law = scheme.split("_")
-    std = gain / math.sqrt(fan[0] if rule == "he" else sum(fan) / 2)
-    if law == "uniform":
-        return f"uniform, std {std:.3g}", lambda rng: _uniform(std, shape, rng)
-    return f"normal, std {std:.3g}", lambda rng: rng.normal(0.0, std, shape)
+        law, scale = scheme, follower.gain
+        std = scale / math.sqrt(max(shape[0] // blocks, math.prod(shape[1:])))
+        words = f"orthogonal, gain {scale:.3g}, std {std:.3g}"
+    else:
+        kin, law = scheme.split("_")
+        scale = follower.gain / math.sqrt(fan[0] if kin == "he" else sum(fan) / 2)
+        words = f"{law}, std {scale:.3g}"
+    return _Rule(words, law, scale, blocks, fan[0], fan[1], follower.text)
 
 
-def _with_zero_rows(draw, rows):
-    def drawn(rng):
-        weight = draw(rng)
-        weight[list(rows)] = 0.0
-        return weight
-
-    return drawn
-
-
-def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> Table:
-    """Divide each weight by the std of its layer's output, layer by layer, on one batch.
-
-    The batch is sent through once, in evaluation mode. As it comes to a Linear or a
-    convolution, the weight is rescaled in place until the std of all entries of the output
-    is 1, and the rescaled output is what goes on. One division is enough where there is no
-    bias. Start from weights that have directions, such as :func:`init_`'s orthogonal ones.
-
-    Args:
-        module: a torch.nn.Module.
-        batch: a tensor, the argument of the module.
-        tolerance: largest difference of the std from 1.
-        max_iterations: divisions to try at one layer.
-
-    Returns:
-        A :class:`Table` with a row for each layer in order of execution: the std of its
-        output before and after, and the divisions. A layer that is called twice is set at
-        its first call. Frozen weights, and layers that were not called (torch's attention
-        uses its out_proj without a call), are left alone and said to be.
-
-    Raises:
-        ValueError: for a module without layers or one that :func:`init_` refuses, a batch
-            that the module does not take, an output that is constant or not finite, or a
-            bias that keeps the std away from 1. The weights are then as they were.
-
-    Changed are weights only: biases, buffers, gradients, hooks, the mode of each module and
-    torch's random state are as before. Hooks of your own run, because the module runs.
-
-    Source: Mishkin and Matas 2016, algorithm 1, without its orthogonal start.
-
-    >>> import torch
-    >>> net = torch.nn.Sequential(torch.nn.Linear(8, 8, bias=False))
-    >>> x = torch.eye(8)
-    >>> lsuv(net, x)[0].iterations, round(net(x).std(correction=0).item(), 4)
-    (1, 1.0)
-    """
-    refuse(module)
-    _tensor("batch", batch)
-    tolerance = _validate.number(
-        "tolerance", tolerance, "it is a difference from 1, such as 0.1", above=0
-    )
-    _validate.integer("max_iterations", max_iterations, "10 are plenty")
-    layers = {m: name for name, m in module.named_modules() if follows.is_layer(m)}
-    if not layers:
-        raise ValueError(
-            f"module must have a Linear or a convolution, got {type(module).__name__} "
-            "without: pass the model that holds them"
-        )
-    rows, before = {}, {}  # layer: its row; weight's memory: (weight, its values before)
-
-    def rescale(m, inputs, options, output):
-        """A forward hook: what it returns is the output from here on."""
-        name = layers[m] or "the module"
-        std = first = _std_of(output, m, name)
-        if m in rows:
-            return None
-        note, times = None, 0
-        if not m.weight.requires_grad:
-            note = "left alone: frozen"
-        elif m.weight.data_ptr() in before:
-            note = "left alone: shares a weight that is set"
-        else:
-            before[m.weight.data_ptr()] = m.weight, m.weight.clone()
-            while abs(std - 1) > tolerance and times < max_iterations:
-                m.weight.div_(std)
-                output = m.forward(*inputs, **options)
-                std, times = _std_of(output, m, name), times + 1
-            if abs(std - 1) > tolerance:
-                raise ValueError(
-                    f"module must let {type(m).__name__} at {name!r} reach std 1, got "
-                    f"{std:.3g} after {times} divisions: set its bias to 0 first, as init_ "
-                    "does"
-                )
-        rows[m] = _Scaled(layers[m], type(m).__name__, first, std, times, note)
-        return output
-
-    mode = [(m, m.training) for m in module.modules()]
-    hooks = []
-    fast = torch.backends.mha.get_fastpath_enabled()
-    devices = {p.device.index for p in module.parameters() if p.is_cuda}
-    try:
-        torch.backends.mha.set_fastpath_enabled(
-            False
-        )  # it would pass by torch's own layers
-        for m, _ in mode:
-            m.training = False
-        hooks += [m.register_forward_hook(rescale, with_kwargs=True) for m in layers]
-        with torch.no_grad(), torch.random.fork_rng(devices=devices):
-            _run(module, batch)
-    except BaseException:
-        with torch.no_grad():
-            for weight, values in before.values():
-                weight.copy_(values)
-        raise
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for hook in hooks:
-            hook.remove()
-        for m, training in mode:
-            m.training = training
-    return Table(
-        [
-            *rows.values(),
-            *(
-                _Scaled(name, type(m).__name__, note="left alone: not called")
-                for m, name in layers.items()
-                if m not in rows
-            ),
-        ]
-    )
-
-
-def _run(module, batch):
-    """module(batch), with torch's complaints about the batch turned into one line."""
-    try:
-        module(batch)
-    except ValueError:
-        raise
-    except Exception as error:  # whatever forward raises when it is given a wrong shape
-        said = _validate._short(str(error))
-        raise ValueError(
-            f"batch must be what the module takes, got shape {tuple(batch.shape)}, which "
-            f"raises {type(error).__name__} {said}: pass what you train on"
-        ) from error
-
-
-def _std_of(output, m, name):
-    std = output.double().std(correction=0).item()
-    if not (math.isfinite(std) and std > 0):
-        what = "a constant" if std == 0 else "an output that is not finite"
-        raise ValueError(
-            f"module must vary at {type(m).__name__} {name!r}, got {what}: give the layers "
-            "random weights, by init_ say, and a batch of several finite samples"
-        )
-    return std
-
-
-def _tensor(name, value):
-    if not isinstance(value, torch.Tensor) or not value.numel():
-        raise ValueError(
-            f"{name} must be a tensor with entries, got {_validate._short(value)}: "
-            "torch.as_tensor makes one of an array"
-        )
+def _draw(rule, shape, rng):
+    """The values of a parameter, block by block."""
+    if rule.law == "constant":
+        return np.full(shape, rule.scale)
+    block = (shape[0] // rule.blocks, *shape[1:])
+    limit = math.sqrt(3.0) * rule.scale  # of a uniform variable of that std
+    draw = {
+        "normal": lambda: rng.normal(0.0, rule.scale, block),
+        "uniform": lambda: rng.uniform(-limit, limit, block),
+        "orthogonal": lambda: orthogonal(block, rule.scale, rng=rng),
+    }[rule.law]
+    return np.concatenate([draw() for _ in range(rule.blocks)])

@@ -3,8 +3,10 @@
 import html
 import math
 import textwrap
+from typing import Any
 
 from nbcode.networks import collect, verdict
+from nbcode.networks.table import aligned, cell
 
 CHAPTERS = {
     1: "A signal through a deep network",
@@ -78,6 +80,7 @@ class Report:
         """
         from nbcode import figures
 
+        ax: Any  # of one panel
         fig, ax = figures.subplots(height=3.6)
         ends = []
         for name in ("signal", "spread", "gradient", "update"):
@@ -91,10 +94,10 @@ class Report:
         last = -math.inf
         for height, line, label in sorted(ends, key=lambda end: end[0]):
             low, high = (math.log(v) for v in ax.get_ylim())
-            points = 190 * (height - low) / (high - low)  # of an axis 190 points high
-            dy = max(0.0, last + 13 - points)  # labels are 13 points apart
+            place = 190 * (height - low) / (high - low)  # on an axis 190 points high
+            dy = max(0.0, last + 13 - place)  # labels are 13 points apart
             figures.end_label(ax, label, line, dy=dy)
-            last = points + dy
+            last = place + dy
         where = self.findings[0].where if self.findings else ""
         for i, layer in enumerate(self.layers, 1):
             if layer.name == where:
@@ -105,13 +108,8 @@ class Report:
         return fig
 
     def __str__(self) -> str:
-        cells = [_HEAD, *map(_row, self.layers)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [self._opening(), ""] if self._opening() else []
-        lines += [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-            for row in cells
-        ]
+        lines.append(aligned([_HEAD, *map(_row, self.layers)]))
         for i, text in enumerate(self._sentences()):
             lines += ["", *textwrap.wrap(("Also: " if i else "") + text, 88)]
         return "\n".join(lines)
@@ -154,21 +152,16 @@ def _chapter(number):
 
 
 def _row(layer):
-    alike = layer.correlation
     name = layer.name if layer.calls == 1 else f"{layer.name} (×{layer.calls})"
     return (
         name,
         layer.kind,
-        *(_cell(v) for v in (layer.gain, layer.signal, layer.spread)),
-        "" if alike is None else "nan" if math.isnan(alike) else f"{alike:.3f}",
-        *(_cell(v) for v in (layer.gradient, layer.update)),
+        *(cell(v, ".2g") for v in (layer.gain, layer.signal, layer.spread)),
+        cell(layer.correlation, ".3f"),
+        *(cell(v, ".2g") for v in (layer.gradient, layer.update)),
         layer.activation,
-        *("" if v is None else f"{v:.0%}" for v in (layer.dead, layer.saturated)),
+        *(cell(v, ".0%") for v in (layer.dead, layer.saturated)),
     )
-
-
-def _cell(value):
-    return "" if value is None else f"{value:.2g}"
 
 
 def probe(model, batch, loss=None, *, lr=None, training: bool | None = None) -> Report:

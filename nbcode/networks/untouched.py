@@ -4,6 +4,8 @@ import contextlib
 import operator
 import random
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,14 @@ _PLAIN = {bool, int, float, str, tuple, type(None), dict, list}
 @contextlib.contextmanager
 def untouched(modules, parameters):
     """Put back all that running the modules may move; yields the parameters to guard."""
-    containers, tensors, generators = [], {}, []
+    containers: list[tuple[Any, Any]] = []  # each with what to put back, as are these:
+    tensors: dict[int, tuple] = {}
+    generators: list[tuple[Callable, Any]] = []
     lazy = torch.nn.parameter.is_lazy  # of a copy then, which need not be put back
     grads = [(p, p.grad, p.requires_grad) for p in parameters]
     devices = {p.device.index for p in parameters if p.is_cuda}
     aliases = {id(p): (p, p.data) for p in parameters if not lazy(p)}
-    kept = {}  # id: (parameter, a copy), once forward asks for a way to change it
+    kept: dict[int, tuple] = {}  # id: (parameter, a copy), once forward may change it
     torchs = set(vars(torch.nn.Module())) - {"_parameters", "_buffers", "_modules"}
     for m in modules:
         containers.append((vars(m), dict(vars(m))))

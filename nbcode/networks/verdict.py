@@ -421,7 +421,7 @@ def _signal(record):
     classes, loss = record.first_loss or (0, 0.0)
     bound = 10 if classes > 1 and loss > 2 * math.log(classes) else GROWTH
     large = [x for x, ratio in path if ratio > bound]
-    small = []  # the last layers: what comes back behind a skip connection was not lost
+    small: list = []  # the last layers: what a skip connection brings back was not lost
     for x, ratio in reversed(path):
         if ratio >= DECAY:
             break

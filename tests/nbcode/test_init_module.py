@@ -257,6 +257,17 @@ class Calls(nn.Module):
         return self.after(self, self.layer(x))
 
 
+@torch.fx.wrap
+def unfold(z):
+    """Named as one of torch's functions, and another."""
+    return torch.sigmoid(3 * z)
+
+
+@torch.fx.wrap
+def padded_to_ten(z):
+    return F.pad(z, (0, 10 - len(z)))
+
+
 FORWARDS = [
     (lambda m, z: F.relu(z), "relu"),
     (lambda m, z: F.relu(z, inplace=True), "relu"),
@@ -266,6 +277,21 @@ FORWARDS = [
     (lambda m, z: z.clamp(min=0), "clamp"),
     (lambda m, z: torch.sin(3 * z), "sin"),
     (lambda m, z: z * z, "mul"),
+    (lambda m, z: torch.relu(input=z), "relu"),
+    (lambda m, z: torch.tanh(2 * z), "tanh"),
+    (lambda m, z: torch.tanh(z / 2), "tanh"),
+    (lambda m, z: torch.tanh(2 / z), "linear (not seen: truediv)"),
+    (lambda m, z: torch.tanh(z * m.next.bias), "tanh"),
+    (lambda m, z: torch.tanh(m.next.bias * z), "tanh"),
+    (lambda m, z: torch.tanh(z / m.next.bias), "tanh"),
+    (lambda m, z: torch.tanh(m.next.bias / z), "linear (not seen: truediv)"),
+    (lambda m, z: torch.tanh(z.clamp(-9, 9)), "tanh"),
+    (lambda m, z: torch.tanh(z + 0.1 * torch.randn_like(z)), "tanh"),
+    (lambda m, z: torch.tanh(z.reshape(len(z.shape) * [-1])), None),
+    (lambda m, z: torch.tanh(z.masked_fill(z < 0, 1.0)), "tanh"),
+    (lambda m, z: torch.tanh(z.norm()), "linear (not seen: norm)"),
+    (lambda m, z: unfold(z), "unfold"),
+    (lambda m, z: torch.tanh(padded_to_ten(z)), "linear (not seen: padded_to_ten)"),
     (lambda m, z: F.relu(z.view(z.size(0), -1)), "relu"),
     (lambda m, z: F.relu(F.dropout(z + 1, 0.2).mean(0)), "relu"),
     (lambda m, z: F.relu(torch.cat([z, z], 1).T), "relu"),
@@ -397,6 +423,198 @@ def test_own_modules_are_read_and_their_parameters_left_alone():
     assert rows["1.scale"].set_to == "left alone: no rule for scale of RMSNormOfOurs"
     assert rows["4.bias_hh_l0"].set_to == "left alone: no rule for bias_hh_l0 of LSTM"
     assert bool((net[1].scale == 3).all()) and bool(net[4].bias_hh_l0.any())
+
+
+THROUGH = [
+    nn.Dropout(), nn.Dropout2d(), nn.AlphaDropout(), nn.FeatureAlphaDropout(),
+    nn.MaxPool2d(2), nn.AdaptiveAvgPool1d(1), nn.LPPool1d(2, 2),
+    nn.FractionalMaxPool2d(2, 3),
+    nn.ZeroPad2d(1), nn.ReflectionPad1d(1), nn.CircularPad1d(1), nn.Flatten(),
+    nn.Unflatten(1, (4, 2)), nn.Unfold(2), nn.Fold(2, 1), nn.PixelShuffle(2),
+    nn.PixelUnshuffle(2), nn.ChannelShuffle(2), nn.Upsample(scale_factor=2),
+    nn.UpsamplingNearest2d(scale_factor=2), nn.BatchNorm1d(8), nn.SyncBatchNorm(8),
+    nn.InstanceNorm2d(8), nn.GroupNorm(2, 8), nn.LayerNorm(8), nn.LocalResponseNorm(2),
+    nn.RMSNorm(8), nn.CrossMapLRN2d(2), nn.Identity(),
+]  # fmt: skip
+MIXES = [nn.Softmax(-1), nn.LogSoftmax(-1), nn.Softmin(-1), nn.Softmax2d(), nn.LSTM(8, 8),
+         nn.Bilinear(8, 8, 8), nn.Conv1d(8, 8, 1), nn.MultiheadAttention(8, 2)]  # fmt: skip
+
+
+def next_to(*modules):
+    return following(nn.Sequential(nn.Linear(8, 8), *modules))["0"]
+
+
+@pytest.mark.parametrize("module", THROUGH, ids=lambda m: type(m).__name__)
+def test_torchs_own_modules_that_a_signal_passes(module):
+    assert next_to(module, nn.Sigmoid()) == "Sigmoid"
+
+
+@pytest.mark.parametrize("module", MIXES, ids=lambda m: type(m).__name__)
+def test_torchs_own_modules_that_mix_units(module):
+    assert next_to(module, nn.Sigmoid()) == f"linear ({type(module).__name__})"
+
+
+PASSED = [
+    lambda z: F.dropout1d(z), lambda z: F.feature_alpha_dropout(z), lambda z: z.mean(-1),
+    lambda z: F.max_pool1d(z, 2), lambda z: F.adaptive_avg_pool2d(z, 1),
+    lambda z: F.lp_pool2d(z, 2, 2), lambda z: F.avg_pool3d(z, 2),
+    lambda z: F.pad(z, (1, 1)),
+    lambda z: F.interpolate(z, 9), lambda z: F.pixel_shuffle(z, 2),
+    lambda z: F.unfold(z, 2),
+    lambda z: F.group_norm(z, 2), lambda z: F.rms_norm(z, (8,)), lambda z: F.normalize(z),
+    lambda z: F.batch_norm(z, None, None, training=True), lambda z: F.instance_norm(z),
+    lambda z: F.local_response_norm(z, 2), lambda z: torch.stack([z, z]),
+    lambda z: z[:, 1:],
+    lambda z: z.chunk(2)[0], lambda z: z.unsqueeze(0).expand(3, 8, 8), lambda z: z.mT,
+    lambda z: z.view_as(z), lambda z: z.permute(1, 0).contiguous(), lambda z: z.add_(1),
+    lambda z: z.to(torch.float64).type_as(z), lambda z: z.roll(1), lambda z: z - 3,
+    lambda z: torch.max(z, 1)[0], lambda z: z.flatten().unflatten(0, (8, 8)).detach(),
+]  # fmt: skip
+MIXED = {
+    "linear": lambda z: F.linear(z, torch.eye(8)),
+    "conv1d": lambda z: F.conv1d(z, torch.ones(8, 8, 1)),
+    "conv_transpose2d": lambda z: F.conv_transpose2d(z, torch.ones(8, 8, 1, 1)),
+    "bmm": lambda z: torch.bmm(z, z),
+    "mm": lambda z: z.mm(z),
+    "einsum": lambda z: torch.einsum("ij,kj->ik", z, z),
+    "log_softmax": lambda z: z.log_softmax(-1),
+    "gumbel_softmax": lambda z: F.gumbel_softmax(z),
+    "scaled_dot_product_attention": lambda z: F.scaled_dot_product_attention(z, z, z),
+    "smooth_l1_loss": lambda z: F.smooth_l1_loss(z, z),
+    "binary_cross_entropy_with_logits": lambda z: F.binary_cross_entropy_with_logits(z, z),
+}
+
+
+@pytest.mark.parametrize("passes", PASSED)
+def test_torchs_own_functions_that_a_signal_passes(passes):
+    assert following(Calls(lambda m, z: torch.tanh(passes(z))))["layer"] == "tanh"
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_torchs_own_functions_that_mix_units(name):
+    found = following(Calls(lambda m, z: torch.tanh(MIXED[name](z))))["layer"]
+    assert found == f"linear ({name})"
+
+
+class PadeActivation(nn.Module):
+    """A rational function with trained coefficients."""
+
+    def __init__(self):
+        super().__init__()
+        self.top = nn.Parameter(torch.tensor([0.02, 0.5, 1.5]))
+        self.bottom = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x):
+        above = self.top[0] + self.top[1] * x + self.top[2] * x**2
+        return above / (1 + (self.bottom * x).abs())
+
+
+class Does(nn.Module):
+    """A module of a given name, with one parameter or none, that does what it is told."""
+
+    def __init__(self, does, scale=None):
+        super().__init__()
+        self.does = does
+        self.scale = nn.Parameter(torch.linspace(0.5, 2, scale)) if scale else None
+
+    def forward(self, x):
+        return self.does(x) if self.scale is None else self.does(x, self.scale)
+
+
+def named(name, does, scale=None, base=Does):
+    return type(name, (base,), {})(does, scale)
+
+
+class Untraced(Does):
+    def forward(self, x):
+        return super().forward(x) if x.sum() < 1e9 else x
+
+
+def rms(x):
+    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def channel_first(x, scale):
+    """As ConvNeXt's norm: over axis 1 of four."""
+    assert x.dim() == 4
+    x = x - x.mean(1, keepdim=True)
+    return x / (x.pow(2).mean(1, keepdim=True) + 1e-6).sqrt() * scale[:, None, None]
+
+
+def tokens(x, scale):
+    """Over the last axis of three."""
+    assert x.dim() == 3
+    return rms(x) * scale
+
+
+def time_series(x, scale):
+    """Over axis 1 of three."""
+    return tokens(x.transpose(1, 2), scale).transpose(1, 2)
+
+
+OWN = [  # a module of a user's, and what is said of it; a sigmoid comes next
+    (PadeActivation(), "PadeActivation"),
+    (named("Scaffold", torch.tanh), "Scaffold"),
+    (named("NormalizedReLU", lambda x: 1.7 * F.relu(x)), "NormalizedReLU"),
+    (named("PoolFormerGELU", F.gelu), "PoolFormerGELU"),
+    (named("EnormousSoftmaxLoss", torch.sin), "EnormousSoftmaxLoss"),
+    (named("NotQuiteLinear", lambda x: F.leaky_relu(x, 0.9999)), "NotQuiteLinear"),
+    (named("SharedPad", lambda x: F.pad(x, (1, 1))), "Sigmoid"),
+    (named("AddNoise", lambda x: x + 0.1 * torch.randn_like(x)), "Sigmoid"),
+    (named("MyDropout", lambda x: F.dropout(x, 0.5, training=True)), "Sigmoid"),
+    (named("MyIdentity", lambda x: x), "Sigmoid"),
+    (named("Half", lambda x: 0.5 * x + 1, base=Untraced), "Sigmoid"),
+    (named("Tiny", lambda x: 1e-9 * F.relu(x)), "Tiny"),
+    (named("TinyNorm", lambda x: 1e-9 * rms(x), base=Untraced), "Sigmoid"),
+    (named("Nothing", lambda x: 0 * x), "linear (not seen: Nothing)"),
+    (named("Ones", lambda x: torch.ones_like(x)), "Ones"),
+    (named("LogRelu", lambda x: F.relu(x).log()), "linear (not seen: LogRelu)"),
+    (named("Llama", lambda x, w: rms(x.float()).type_as(x) * w, 8, Untraced), "Sigmoid"),
+    (named("Narrow", lambda x, w: rms(x) * w, 3, Untraced), "Sigmoid"),
+    (named("ScaleNorm", lambda x, w: rms(x) * w, 1, Untraced), "Sigmoid"),
+    (named("ConvNext", channel_first, 8, Untraced), "Sigmoid"),
+    (named("Tokens", tokens, 8, Untraced), "Sigmoid"),
+    (named("Series", time_series, 8, Untraced), "Sigmoid"),
+    (named("Center", lambda x: x - x.mean(-1, keepdim=True), base=Untraced), "Sigmoid"),
+    (named("NormTanh", lambda x: torch.tanh(rms(x))), "linear (not seen: truediv)"),
+    (named("LayerNorm", lambda x: x.cumsum(-1)), "linear (not seen: cumsum)"),
+    (named("BatchNorm", lambda x: rms(x).relu(), base=Untraced),
+     "linear (not seen: BatchNorm)"),
+    (named("NormPool", lambda x, w: x @ w.diag().roll(1, 0), 8, Untraced),
+     "linear (not seen: NormPool)"),
+    (named("Slopes", lambda x, w: torch.where(x > 0, x, x * (0 * w + 0.2)), 6),
+     "linear (not seen: mul)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "text"), OWN, ids=lambda m: type(m).__name__)
+def test_a_name_does_not_say_what_a_module_of_ones_own_does(module, text):
+    assert next_to(module, nn.Sigmoid()) == text
+
+
+def test_the_gain_of_an_activation_of_ones_own_is_measured():
+    rows = init(nn.Sequential(nn.Linear(16, 8), PadeActivation()))
+    top, bottom = [0.02, 0.5, 1.5], 0.3
+    gain = theory.gain(
+        lambda z: (top[0] + top[1] * z + top[2] * z**2) / (1 + np.abs(bottom * z))
+    )
+    assert rows["0.weight"].set_to == f"normal, std {gain / 4:.3g}"
+    assert rows["1.top"].set_to == "left alone: no rule for top of PadeActivation"
+
+
+class NormBlock(nn.Module):
+    """With layers of its own inside it is no norm, whatever it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return torch.tanh(self.inner(x)) if x.sum() > 0 else x
+
+
+def test_a_block_with_layers_is_no_norm():
+    assert next_to(NormBlock(), nn.Sigmoid()) == "linear (not seen: NormBlock)"
 
 
 class Branching(nn.Module):
@@ -753,7 +971,7 @@ def test_lsuv_goes_by_the_order_of_execution_and_once_through_a_shared_layer():
     table = initializers.lsuv(net, x, tolerance=1e-4)
     assert [row.name for row in table] == ["a", "b", "unused"]
     assert [row.iterations for row in table] == [1, 1, 0]
-    assert table[2].note == "left alone: not called" and net.calls == 1
+    assert table[2].note == "left alone: not called" and net.calls == 0
     np.testing.assert_allclose(stds(net, x)[:2], 1, atol=1e-4)  # at the first call of a
 
 
@@ -766,7 +984,7 @@ def test_lsuv_leaves_frozen_weights_and_sets_a_shared_weight_once():
     table = initializers.lsuv(net, torch.randn(50, 6))
     assert table[0].note == "left alone: frozen" and torch.equal(frozen, net[0].weight)
     assert table[0].std_before == table[0].std_after
-    assert table[2].note == "left alone: shares a weight that is set"
+    assert table[2].note == "left alone: shares the weight of 1"
 
 
 def test_lsuv_leaves_nothing_changed_where_it_fails():
@@ -779,12 +997,75 @@ def test_lsuv_leaves_nothing_changed_where_it_fails():
     nn.init.zeros_(net[3].bias)
     x = torch.randn(50, 7)
     before = state(net)
-    with pytest.raises(ValueError, match="Linear '3', got a constant"):
+    with pytest.raises(ValueError, match="vary in Linear at '3', got a constant"):
         initializers.lsuv(net, x[:, :6])
     assert_same(before, state(net))
-    with pytest.raises(ValueError, match="batch must be what the module takes"):
+    with pytest.raises(RuntimeError, match="50x7 and 6x6"):
         initializers.lsuv(net, x)
     assert_same(before, state(net))
+
+
+class Counting(nn.Module):
+    """It counts its calls in buffers, in place and anew, and in a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.norm = nn.Linear(6, 6), nn.BatchNorm1d(6)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(6))
+        self.log = []
+
+    def forward(self, x):
+        self.calls += 1
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        self.log.append(len(x))
+        return self.layer(self.norm(x))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_lsuv_puts_back_what_forward_counts(constant):
+    net, x = Counting(), torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    held = list(net.buffers())
+    before = state(net)
+    if constant:
+        with pytest.raises(ValueError, match="reach std 1"):
+            initializers.lsuv(net, 0 * x)
+        assert_same(before, state(net))
+    else:
+        initializers.lsuv(net, x)
+        assert_same(before, state(net), "weights")
+        assert stds(net, x)[0] == pytest.approx(1, abs=0.1)
+        net.calls -= 1  # of stds
+        net.log.pop()
+    assert net.log == [] and net.calls == 0
+    assert all(a is b for a, b in zip(held, net.buffers(), strict=True)) == constant
+
+
+def test_lsuv_divides_as_often_as_it_must_and_may():
+    def net(bias):
+        layer = nn.Linear(2, 2)
+        layer.weight.data, layer.bias.data = 2 * torch.eye(2), torch.tensor([-bias, bias])
+        return layer
+
+    x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])  # std is 2 without a bias, exactly
+    assert initializers.lsuv(net(0.0), x, tolerance=1.0)[0].iterations == 0
+    assert initializers.lsuv(net(0.0), x, tolerance=0.99)[0].iterations == 1
+    needed = initializers.lsuv(net(0.5), x, tolerance=1e-3)[0].iterations
+    assert needed > 2
+    again = initializers.lsuv(net(0.5), x, tolerance=1e-3, max_iterations=needed)
+    assert again[0].iterations == needed
+    with pytest.raises(ValueError, match=f"after {needed - 1} divisions"):
+        initializers.lsuv(net(0.5), x, tolerance=1e-3, max_iterations=needed - 1)
+
+
+def test_lsuv_leaves_a_weight_that_lies_in_a_frozen_ones_memory():
+    net = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    net[1].weight.data = net[0].weight.data
+    net[0].weight.requires_grad_(False)
+    frozen = net[0].weight.clone()
+    table = initializers.lsuv(net, torch.randn(50, 6))
+    assert table[1].note == "left alone: shares the weight of 0"
+    assert torch.equal(frozen, net[0].weight)
 
 
 def test_lsuv_runs_torchs_transformer_layer_by_layer():

@@ -480,6 +480,13 @@ BAD = [
     (lambda: signals.probe(nn.ReLU, X), "model", "Module", "got <class", "its class"),
     (lambda: signals.probe(3, X), "model", "Module", "got 3", "the model itself"),
     (lambda: signals.probe(mlp().to("meta"), X), "model", "values", "meta", "to_empty"),
+    (
+        lambda: signals.probe(torch.inference_mode()(mlp)(), X),
+        "model",
+        "may change",
+        "Linear at '0'",
+        "outside inference_mode",
+    ),
     (lambda: signals.probe(mlp(), X, loss="mse"), "loss", "function", "'mse'", "output["),
     (lambda: signals.probe(mlp(), X, training=1.5), "training", "got 1.5", "say"),
     (lambda: signals.probe(mlp(), X, lr=0), "lr", "above 0, got 0", "such as 0.1"),

@@ -1,0 +1,216 @@
+"""What a step of a network does to the signal that comes from a layer.
+
+It is known of torch's own modules and functions, each by its whole name. Of all others it
+is measured, on numbers: what acts on each entry alone is an activation, and what shifts and
+scales entries and no more, as norms do, lets the signal through. The rest is unseen.
+"""
+
+import builtins
+import contextlib
+import copy
+import math
+import operator
+import re
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.fx
+import torch.nn.functional as F
+
+from nbcode import theory
+from nbcode.networks.gate import is_layer
+
+
+class Follower(NamedTuple):
+    """The gain that a weight needs for what follows it, and what that is, in words."""
+
+    gain: float
+    text: str
+
+
+# What the sum of a unit may pass on its way to the activation: it is moved, picked, scaled
+# or added to. Whole names of torch's own functions and methods, and files of its modules.
+_THROUGH = re.compile(
+    r"i?(add|sub)|cat|concat|stack|chunk|split|unbind|getitem|narrow|roll|t|T|mT|H|mH|data"
+    r"|transpose|swapaxes|permute|movedim|(un)?(flatten|squeeze|fold)|(view|reshape)(_as)?"
+    r"|expand(_as)?|repeat|tile|clone|detach|to|type_as|mean|sum|amax|max|masked_fill|pad"
+    r"|interpolate|upsample|pixel_(un)?shuffle|(native_)?channel_shuffle|normalize"
+    r"|(feature_)?(alpha_)?dropout([123]d)?|(batch|layer|group|instance|rms)_norm"
+    r"|local_response_norm|(adaptive_|fractional_)?(max|avg|lp)_(un)?pool[123]d"
+)
+_THROUGH_FILES = re.compile(
+    r"batchnorm|instancenorm|normalization|dropout|pooling|padding|flatten|fold|pixelshuffle"
+    r"|channelshuffle|upsampling"
+)
+_TIMES = re.compile(r"i?mul|i?(true)?div|multiply|(true_)?divide")
+# They mix the units of a signal, or end the network: the derivation's linear case.
+_LINEAR = re.compile(
+    r"(log_|gumbel_)?softmax|softmin|i?matmul|b?mm|einsum|(bi)?linear|conv(_transpose)?[123]d"
+    r"|scaled_dot_product_attention|\w+_loss|kl_div|(binary_)?cross_entropy(_with_logits)?"
+)
+_LINEAR_CLASSES = {"Softmax", "Softmax2d", "LogSoftmax", "Softmin"}
+# What comes of these is a number, a shape or noise, no signal.
+ASIDE = re.compile(
+    r"size|shape|n?dim|numel|len|device|dtype|requires_grad|is_cuda|_?assert|arg(max|min)"
+    r"|eq|ne|lt|gt|le|ge|(zeros|ones|empty|rand|randn)_like"
+)
+
+
+_PROBE = np.array([-2.0, 1.0, -0.5, 3.0, 0.25, -1.0])  # exact in every dtype
+
+
+def has_layers(module) -> bool:
+    return any(map(is_layer, module.modules()))
+
+
+def unseen(why) -> Follower:
+    return Follower(1.0, f"linear (not seen: {why})")
+
+
+def is_torchs(module):
+    """One of torch's own modules, whose forward is not to be looked into."""
+    own = type(module).__module__.startswith("torch.nn.")
+    return own and not isinstance(module, torch.nn.Sequential)
+
+
+def is_leaf(module):
+    """Whether a module is one step: torch's own, a layer, an activation or a norm."""
+    if is_torchs(module) or is_layer(module):
+        return True
+    if has_layers(module):
+        return False
+    return _elementwise(module) is not None or _only_scales(module)
+
+
+def called(node):
+    """What a node calls, if that is torch's or Python's own; without the _ of add_."""
+    if node.op == "call_method":
+        return node.target.strip("_")
+    if node.op != "call_function":
+        return ""
+    name = getattr(node.target, "__name__", "")
+    spaces = torch, F, operator, builtins
+    if not any(getattr(space, name, None) is node.target for space in spaces):
+        return ""
+    return node.args[1] if name == "getattr" else name.rstrip("_")
+
+
+def of_node(node, source, root):
+    """The Follower that a signal from source meets in a node; None if it goes through."""
+    if node.op == "call_module":
+        return of_module(root.get_submodule(node.target))
+    name = called(node)
+    others = [n for n in node.all_input_nodes if n is not source]
+    scaled = _TIMES.fullmatch(name) and all(n.op == "get_attr" for n in others)
+    places = [i for i, a in enumerate(node.args) if a is source]
+    if scaled and (places == [0] or (places == [1] and "div" not in name)):
+        return None
+    if _THROUGH.fullmatch(name):
+        return None
+    if _LINEAR.fullmatch(name):
+        return Follower(1.0, f"linear ({name})")
+
+    def call(z):
+        args, options = torch.fx.node.map_arg(
+            (node.args, node.kwargs), lambda n: z if n is source else n
+        )
+        if node.op == "call_method":
+            return getattr(args[0], node.target)(*args[1:], **options)
+        return node.target(*args, **options)
+
+    return measured(call, name or getattr(node.target, "__name__", "").strip("_"))
+
+
+def of_module(module):
+    """The Follower that a signal meets in a module; None if it goes through."""
+    name = type(module).__name__
+    if type(module) is torch.nn.PReLU:
+        slope = module.weight.detach().double().square().mean().sqrt().item()
+        return Follower(math.sqrt(2) / math.hypot(1, slope), name)
+    if is_torchs(module):
+        file = type(module).__module__.removeprefix("torch.nn.modules.")
+        if _THROUGH_FILES.fullmatch(file):
+            return None
+        if file == "loss" or name in _LINEAR_CLASSES or [*module.parameters()]:
+            return Follower(1.0, f"linear ({name})")
+    if is_layer(module):
+        return Follower(1.0, f"linear ({name})")
+    return unseen(name) if has_layers(module) else measured(module, name)
+
+
+def measured(call, name):
+    """The same of any function or module, by what it does to numbers."""
+    f = _elementwise(call)
+    if f is None:
+        through = isinstance(call, torch.nn.Module) and _only_scales(call)
+        return None if through else unseen(name)
+    if _on_lines(_PROBE, f(_PROBE)):
+        return None
+    try:
+        return Follower(theory.gain(f), name)
+    except ValueError:  # zero everywhere, say
+        return unseen(name)
+
+
+@contextlib.contextmanager
+def quiet():
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _of_arrays(call):
+    """A function or module as a function of arrays."""
+    if isinstance(call, torch.nn.Module):
+        # a copy: eval mode takes chance out of it, and forward alone runs no hooks
+        call = copy.deepcopy(call).to("cpu").double().eval().forward
+
+    def f(z):
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return np.asarray(call(torch.tensor(z)).double())
+
+    return f
+
+
+def _elementwise(call):
+    """A function or module as one of arrays, if it acts on each entry alone, else None."""
+    try:
+        f = _of_arrays(call)
+        together = f(_PROBE)
+        alone = np.concatenate([f(z) for z in np.split(_PROBE, len(_PROBE))])
+    except Exception:  # user code, given one vector: anything may be raised
+        return None
+    same = together.shape == alone.shape == _PROBE.shape
+    return f if same and np.allclose(together, alone, atol=1e-12, equal_nan=True) else None
+
+
+def _only_scales(module):
+    """Whether a module shifts and scales entries by statistics, as norms do, and no more.
+
+    Rows of the same numbers in other orders have the same statistics, so that an entry of
+    the output is then on one line with that of the input; behind an activation it is not.
+    """
+    held = [*module.parameters(), *module.buffers()]
+    n = max((size for t in held for size in t.shape), default=0)
+    n = n if n > 2 else 12  # as wide as its scale, or any
+    row, rows = np.resize(_PROBE, n), len(_PROBE)
+    x = np.stack([np.roll(row, k) for k in range(rows)])
+    for shape in ((rows, n), (rows, n, 1, 1), (rows, 1, n), (rows, n, 1)):
+        with contextlib.suppress(Exception):  # user code, given a shape that may not fit
+            y = _of_arrays(module)(x.reshape(shape))
+            if y.shape == shape:
+                return _on_lines(x, y.reshape(x.shape))
+    return False
+
+
+def _on_lines(x, y):
+    """Whether y = ax + b along axis 0, and not y = b everywhere."""
+    if not np.isfinite(y).all():
+        return False
+    x, y = x - x.mean(0), y - y.mean(0)
+    largest = np.abs(y).max()
+    slope = (x * y).sum(0) / (x * x).sum(0)
+    return largest > 0 and np.allclose(y, slope * x, rtol=0, atol=1e-6 * largest)
