@@ -1,6 +1,6 @@
 """A browser that looks at the built site, and a server that shows it the site.
 
-    python tools/browser.py   installs a browser where there is none
+python tools/browser.py   installs a browser where there is none
 """
 
 import os

@@ -41,6 +41,6 @@ def make(folder):
 
 if __name__ == "__main__":
     if sys.version_info < (3, 11):
-        sys.exit("The book needs Python 3.11 or newer: make PYTHON=python3.12, for example.")
+        sys.exit("The book needs Python 3.11 or newer: make PYTHON=python3.12, or alike.")
     if not make(sys.argv[1]):
         sys.exit(REMEDY)
