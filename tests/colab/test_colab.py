@@ -50,7 +50,8 @@ def python(tmp_path_factory):
     wanted.append(f"torch=={installed('torch').partition('+')[0]}")
     # Where uv is told which torch to take (a small one), it has to do the installing.
     pip = [python, "-m", "pip", "install", "-q"]
-    uv = ["uv", "pip", "install", "-q", "--python", python]
+    # --no-config: the lock holds another torch than Colab.
+    uv = ["uv", "pip", "install", "-q", "--no-config", "--python", python]
     call(*(uv if "UV_TORCH_BACKEND" in os.environ else pip), *wanted)
     packages = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
     stand_in = os.path.join(packages.strip(), "google", "colab")
