@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwrigh
 import book
 from build import SITE
 
+TOOLS = Path(__file__).resolve().parent
 CHAPTERS = [f"notebooks/{path.stem}.html" for path in book.chapters()]
 NAMES = (
     "chromium",
@@ -63,8 +64,9 @@ def ways() -> Iterator[list[str]]:
     playwright = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
     yield playwright
     if shutil.which("apt-get") and os.geteuid() == 0:
+        apt = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
         yield ["apt-get", "update", "-qq"]
-        yield ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+        yield [*apt, "chromium", "libatomic1"]  # the second is Playwright's own need
         yield [*playwright, "--with-deps"]  # Ubuntu has no package of that name
 
 
@@ -79,19 +81,27 @@ def start(playwright: Playwright) -> Browser | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A running browser, installed first where there is none."""
+    with sync_playwright() as playwright:
+        yield start(playwright) or sys.exit(REMEDY)
+
+
+def starts() -> bool:
+    """Asked in a process of its own: Playwright itself may lack a library of the system."""
+    check = [sys.executable, "-c", "import browser\nwith browser.chromium(): pass"]
+    return subprocess.run(check, cwd=TOOLS, capture_output=True).returncode == 0
+
+
+def install():
+    """Bring a browser where there is none, or say what to do."""
     quick = {  # no questions, and no long wait where the network is closed
         "DEBIAN_FRONTEND": "noninteractive",
         "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "10000",
     }
-    with sync_playwright() as playwright:
-        browser, to_try = start(playwright), ways()
-        while browser is None:
-            command = next(to_try, None) or sys.exit(REMEDY)
-            print("No browser starts:", *command, flush=True)
-            subprocess.run(command, env=quick | os.environ, capture_output=True)
-            browser = start(playwright)
-        yield browser
+    to_try = ways()
+    while not starts():
+        command = next(to_try, None) or sys.exit(REMEDY)
+        print("No browser starts:", *command, flush=True)
+        subprocess.run(command, env=quick | os.environ, capture_output=True)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -114,5 +124,4 @@ def open_page(page: Page, address: str):
 
 
 if __name__ == "__main__":
-    with chromium() as browser:
-        print(f"Chromium {browser.version} starts.")
+    install()

@@ -1,8 +1,12 @@
-from browser import chromium
+import pytest
+
+import browser
 
 
 def pytest_configure(config):
-    """Install a browser where there is none, once, before two workers look for one."""
+    """Bring a browser where there is none, once, before two workers look for one."""
     if not hasattr(config, "workerinput"):
-        with chromium():
-            pass
+        try:
+            browser.install()
+        except SystemExit as remedy:
+            pytest.exit(str(remedy), returncode=1)
