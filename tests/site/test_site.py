@@ -12,6 +12,7 @@ import book
 from browser import CHAPTERS, chromium, open_page, served_site
 from build import SITE
 
+expect.set_options(timeout=30_000)  # two tests at a time keep a small machine busy
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 # From the sources: a page that was not built is missed.
 OTHERS = [f"book/{path.stem}.html" for path in sorted(book.ROOT.glob("book/*.md"))]
@@ -158,7 +159,7 @@ def search(page, home):
     page.locator("button.search-button-field").first.click()
     page.locator(".bd-search input:visible").fill("variance")
     page.keyboard.press("Enter")
-    expect(page.locator("#search-results li a").first).to_be_visible(timeout=10_000)
+    expect(page.locator("#search-results li a").first).to_be_visible()
 
 
 def test_search(page, site):
