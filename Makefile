@@ -20,7 +20,7 @@ SITE := _build/html/index.html
 SOURCES := _config.yml _toc.yml references.bib \
   $(wildcard book/*.md book/_*/* book/_*/*/* notebooks/*.ipynb nbcode/*.py)
 
-.PHONY: book test colab lab bench run name lock clean
+.PHONY: book test arithmetic colab lab bench run links name lock clean
 
 book: $(SITE)
 	@echo "The book is built. Open $(SITE) in a browser."
@@ -31,6 +31,10 @@ $(SITE): .venv/book $(SOURCES)
 
 test: .venv/test
 	$(BIN)/python tools/run.py
+
+# Executes the chapters once more, as on a plainer processor, and compares what they print.
+arithmetic: .venv/test
+	$(BIN)/python tools/run.py arithmetic
 
 # Executes the chapters where Colab would: its versions, nbcode from the address they name.
 colab: .venv/test
@@ -46,6 +50,10 @@ bench: .venv/test book
 run: .venv/test
 	$(BIN)/python tools/book.py run $(FILES)
 
+# Asks every address that the book names whether it is still there.
+links: .venv/book
+	$(BIN)/jupyter-book build --quiet --builder linkcheck .
+
 # make name REPO=owner/repo
 name: .venv/book
 	$(BIN)/python tools/book.py name $(REPO)
@@ -57,10 +65,10 @@ lock: .venv/book
 	  --no-annotate --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv _build .pytest_cache .ruff_cache .hypothesis nbcode.egg-info
+	rm -rf .venv _build .mypy_cache .pytest_cache .ruff_cache .hypothesis nbcode.egg-info
 
 # One file a set of packages: make installs it when it is missing or its versions changed.
 .venv/book .venv/lab .venv/test: pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
+	$(PYTHON) tools/environment.py .venv
 	$(INSTALL) --editable ".[$(@F)]"
 	@touch $@

@@ -33,7 +33,7 @@ def text(file):
 
 
 def repository():
-    return re.search(r"^  url: https://github\.com/(\S+)$", text("_config.yml"), re.M)[1]
+    return re.findall(r"^  url: https://github\.com/(\S+)$", text("_config.yml"), re.M)[0]
 
 
 def version():

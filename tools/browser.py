@@ -1,28 +1,40 @@
-"""The built site in a real Chromium: what a reader sees, and what the page asks for."""
+"""A browser that looks at the built site, and a server that shows it the site.
 
-import io
+python tools/browser.py   installs a browser where there is none
+"""
+
 import os
 import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import numpy as np
-import pytest
-from matplotlib.image import imread
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 import book
 from build import SITE
 
-NO_BROWSER = "no Chromium found: `apt-get install chromium`, or set CHROMIUM to its path"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+TOOLS = Path(__file__).resolve().parent
+CHAPTERS = [f"notebooks/{path.stem}.html" for path in book.chapters()]
+NAMES = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "microsoft-edge",
+    "msedge",
+)
 PLACES = (  # where macOS and Windows keep theirs, off the PATH
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
     "C:/Program Files/Google/Chrome/Application/chrome.exe",
+    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
 )
 FLAGS = [  # without a sandbox, as root in a container; and silent towards its maker
     "--no-sandbox",
@@ -33,24 +45,63 @@ FLAGS = [  # without a sandbox, as root in a container; and silent towards its m
     "--disable-component-update",
     "--no-first-run",
 ]
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-CHAPTERS = [f"notebooks/{path.stem}.html" for path in book.chapters()]
-OTHERS = [
-    path.relative_to(SITE).as_posix()
-    for path in sorted(SITE.rglob("*.html"))
-    if path.parent.name == "book" or path.name == "search.html"
-]
+REMEDY = (
+    "No Chromium, Chrome or Edge starts here: install one (as root on Debian, `apt-get "
+    "install chromium`), or set CHROMIUM to the path of one."
+)
+
+
+def installed() -> list[str | None]:
+    """The browsers to try, best first; None is the one that Playwright installs."""
+    if chosen := os.environ.get("CHROMIUM"):
+        return [chosen]
+    found = [*map(shutil.which, NAMES), *PLACES]
+    return [*(path for path in found if path and Path(path).is_file()), None]
+
+
+def ways() -> Iterator[list[str]]:
+    """Commands that bring a browser, in the order in which they are worth a try."""
+    playwright = [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"]
+    yield playwright
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        apt = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+        yield ["apt-get", "update", "-qq"]
+        yield [*apt, "chromium", "libatomic1"]  # the second is Playwright's own need
+        yield [*playwright, "--with-deps"]  # Ubuntu has no package of that name
+
+
+def start(playwright: Playwright) -> Browser | None:
+    for path in installed():
+        try:
+            return playwright.chromium.launch(executable_path=path, args=FLAGS)
+        except Error:  # no such file, or one that needs what this system lacks
+            continue
+    return None
 
 
 @contextmanager
-def chromium():
-    """A running browser, or a line that says how to get one."""
-    found = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES), *PLACES]
-    path = next((path for path in found if path and Path(path).is_file()), None)
-    if path is None:
-        pytest.exit(NO_BROWSER, returncode=1)
+def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield start(playwright) or sys.exit(REMEDY)
+
+
+def starts() -> bool:
+    """Asked in a process of its own: Playwright itself may lack a library of the system."""
+    check = [sys.executable, "-c", "import browser\nwith browser.chromium(): pass"]
+    return subprocess.run(check, cwd=TOOLS, capture_output=True).returncode == 0
+
+
+def install():
+    """Bring a browser where there is none, or say what to do."""
+    quick = {  # no questions, and no long wait where the network is closed
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "10000",
+    }
+    to_try = ways()
+    while not starts():
+        command = next(to_try, None) or sys.exit(REMEDY)
+        print("No browser starts:", *command, flush=True)
+        subprocess.run(command, env=quick | os.environ, capture_output=True)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -59,7 +110,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served_site(folder=SITE):
+def served_site(folder: Path = SITE) -> Iterator[str]:
     """The address of the site on a server of our own."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,156 +118,10 @@ def served_site(folder=SITE):
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def site():
-    with served_site() as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser):
-    """A new reader's page; the test fails if it reports, or asks for, anything amiss."""
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
-    page, amiss = context.new_page(), []
-
-    def asked(request):
-        if urlsplit(request.url).hostname not in ("127.0.0.1", "", None):
-            amiss.append(f"asks a third party: {request.url}")
-
-    page.on("request", asked)
-    page.on("requestfailed", lambda r: amiss.append(f"fails: {r.url}, {r.failure}"))
-    page.on("response", lambda r: r.status >= 400 and amiss.append(f"{r.status}: {r.url}"))
-    page.on("pageerror", lambda error: amiss.append(f"script error: {error}"))
-    page.on("console", lambda m: m.type == "error" and amiss.append(f"console: {m.text}"))
-    yield page
-    address = page.url
-    context.close()
-    if amiss:
-        pytest.fail("\n".join([address, *amiss]), pytrace=False)
-
-
-def open_page(page, address):
+def open_page(page: Page, address: str):
     page.goto(address)
     page.evaluate("() => window.MathJax?.startup?.promise")
 
 
-def out_of_reach(page):
-    """What sticks out of the screen: to the left, or so that the whole page scrolls."""
-    return page.evaluate(
-        """() => {
-          const wide = document.documentElement.scrollWidth > innerWidth;
-          const out = r => r.left < -1 || (wide && r.right > innerWidth + 1);
-          return [...document.querySelectorAll("main *:not(mjx-container *)")]
-            .map(e => [e, e.getBoundingClientRect()])
-            .filter(([e, r]) => r.width && out(r))
-            .slice(0, 5).map(([e]) => e.outerHTML.slice(0, 120));
-        }"""
-    )
-
-
-def check_figures(page, theme):
-    """Every figure follows the page's theme: most of its pixels are its background."""
-    for figure in page.locator('.cell_output img[src$=".svg"]').all():
-        pixels = imread(io.BytesIO(figure.screenshot(animations="disabled")))[..., :3]
-        light, name = float(np.median(pixels)), figure.get_attribute("alt")
-        good = light > 0.8 if theme == "light" else light < 0.3
-        assert good, f"{theme} theme, brightness {light:.2f}: {name}"
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_chapter(page, site, chapter):
-    open_page(page, f"{site}/{chapter}")
-    assert page.locator("html").get_attribute("lang") == "en"
-    assert page.locator("mjx-container").count() > 0, "MathJax set no formula"
-    broken = page.locator("mjx-merror, [data-mjx-error]")
-    assert broken.count() == 0, broken.first.get_attribute("data-mjx-error")
-    for picture in page.locator("article img").all():
-        assert picture.get_attribute("alt"), f"no alt text: {picture.get_attribute('src')}"
-        assert picture.evaluate("p => p.decode().then(() => p.naturalWidth)") > 0
-    links = page.locator('a[href*="colab.research.google.com/"]')
-    colab = {link.get_attribute("href") for link in links.all()}
-    assert len(colab) == 1, f"badge and launch button differ: {colab}"
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        check_figures(page, theme)
-        for size in (DESKTOP, PHONE):
-            page.set_viewport_size(size)
-            assert not out_of_reach(page), f"out of reach at {size['width']} pixels"
-        page.set_viewport_size(DESKTOP)
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_quiz_and_solution_open_from_the_keyboard(page, site, chapter):
-    open_page(page, f"{site}/{chapter}")
-    for fold in (".quiz details", "details.solution"):
-        answer = page.locator(fold).first
-        answer.locator("summary").focus()
-        page.keyboard.press("Enter")
-        expect(answer).to_have_attribute("open", "")
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_other_page(page, site, other):
-    open_page(page, f"{site}/{other}")
-    page.set_viewport_size(PHONE)
-    assert not out_of_reach(page)
-
-
-def test_theme_toggle(page, site):
-    open_page(page, f"{site}/{CHAPTERS[0]}")
-    page.locator("button.theme-switch-button").first.click()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    page.reload()
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-
-def test_first_tab_skips_to_the_text(page, site):
-    open_page(page, f"{site}/{CHAPTERS[0]}")
-    page.keyboard.press("Tab")
-    expect(page.locator("#pst-skip-link a")).to_be_focused()
-    page.keyboard.press("Enter")
-    assert urlsplit(page.url).fragment == "main-content"
-
-
-def test_print_is_dark_on_white_and_the_text_alone(page, site):
-    page.emulate_media(color_scheme="dark")
-    open_page(page, f"{site}/{CHAPTERS[0]}")
-    page.emulate_media(media="print", color_scheme="dark")
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    expect(page.locator("main h1").first).to_be_visible()
-    for part in ("#pst-primary-sidebar", ".bd-header-article", 'article a[href*="colab"]'):
-        expect(page.locator(part).first).to_be_hidden()
-    check_figures(page, "light")
-    page.evaluate("dispatchEvent(new Event('afterprint'))")
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-
-def test_from_a_folder_on_disk(page):
-    open_page(page, (SITE / CHAPTERS[0]).as_uri())
-    assert page.locator("mjx-container").count() > 0
-    check_figures(page, "light")
-
-
-def search(page, home):
-    open_page(page, f"{home}/{CHAPTERS[0]}")
-    page.locator("button.search-button-field").first.click()
-    page.locator(".bd-search input:visible").fill("variance")
-    page.keyboard.press("Enter")
-    expect(page.locator("#search-results li a").first).to_be_visible(timeout=10_000)
-
-
-def test_search(page, site):
-    search(page, site)
-
-
-def test_search_in_a_folder_on_disk(browser):
-    page = browser.new_page()  # titles are found; excerpts need a server, says the console
-    search(page, SITE.as_uri())
-    page.close()
+if __name__ == "__main__":
+    install()

@@ -71,6 +71,8 @@ def source(page, target):
 def link_problems():
     paths = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
     pages = {path: Page(path) for path in sorted(paths)}
+    if not pages:
+        yield SITE / "index.html", "", "was not built, nor any other page"
     for path, page in pages.items():
         for target in filter(None, page.links + page.loads):
             parts = urlsplit(target)

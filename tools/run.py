@@ -1,6 +1,6 @@
 """Runs the checks in order, and says at the end which failed and what to do about it.
 
-python tools/run.py            all but colab, as `make test` does
+python tools/run.py            all but the last two, as `make test` does
 python tools/run.py lint site  those two alone
 """
 
@@ -16,9 +16,11 @@ STEPS = {
     "lint": (
         "Ruff says what it would change: `.venv/bin/ruff check --fix .` and then "
         "`.venv/bin/ruff format .` do most of it. What is said of a notebook ends in its "
-        "own remedy; `make run` executes notebooks and fills in their numbers.",
+        "own remedy; `make run` executes notebooks and fills in their numbers. mypy names "
+        "the line whose types do not fit.",
         ["-m", "ruff", "check", "--quiet", "."],
         ["-m", "ruff", "format", "--quiet", "--diff", "."],
+        ["-m", "mypy"],
         ["tools/book.py", "check"],
     ),
     "unit": (
@@ -41,15 +43,31 @@ STEPS = {
     ),
     "browser": (
         "The built site misbehaves in Chromium: open the page named above in "
-        "_build/strict and look. Where there is no browser, `apt-get install chromium`, or "
-        "set CHROMIUM=path.",
-        [*PYTEST, "tools/browser.py"],
+        "_build/strict and look.",
+        [*PYTEST, "-n", "2", "tests/site"],
+    ),
+    "arithmetic": (
+        "A cell gives another output on a plainer processor. Its number lies next to a "
+        "rounding edge: print fewer digits, or another quantity. Or an assert lies within "
+        "the noise: measure its margin.",
+        [*PYTEST, *NBVAL, "notebooks"],
     ),
     "colab": (
         "A chapter does not run where Colab would run it: look at its set-up cell, and for "
         "what it imports beyond numpy, scipy, scikit-learn, matplotlib and torch.",
-        [*PYTEST, "-n", "2", "tools/colab.py"],
+        [*PYTEST, "-n", "2", "tests/colab"],
     ),
+}
+# Not part of `make test`, for time.
+APART = ("arithmetic", "colab")
+# Two threads, and code that a processor of 2005 could run: torch's own kernels, oneDNN,
+# MKL and NumPy's OpenBLAS each have a switch. They round otherwise than this processor's.
+PLAIN = {
+    "OMP_NUM_THREADS": "2",
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Prescott",
 }
 
 
@@ -68,11 +86,11 @@ def main(chosen):
     # Threads that outnumber the cores spend their time waiting for each other, and
     # notebooks run two at a time.
     env = {"OMP_NUM_THREADS": "1", **os.environ}
-    for name in chosen or [name for name in STEPS if name != "colab"]:
+    for name in chosen or [name for name in STEPS if name not in APART]:
         start = time.perf_counter()
         print(f"--- {name}", flush=True)
         remedy, *commands = STEPS[name]
-        if not good(commands, env):
+        if not good(commands, env | PLAIN if name == "arithmetic" else env):
             failed.append(f"{name} failed. {remedy}")
         print(f"--- {name}: {time.perf_counter() - start:.0f} s", flush=True)
     sys.exit("\n\n".join(["", *failed]) if failed else 0)

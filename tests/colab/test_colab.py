@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from importlib.metadata import version as installed
 
 import pytest
@@ -28,6 +27,7 @@ COLAB = {
     "numpy": "2.1.3",
     "scikit-learn": "1.6.1",
     "scipy": "1.16.3",
+    "tqdm": "4.67.1",
 }
 NEWEST_PYTHON = (3, 13)  # Colab's own; later ones have no builds of these versions
 REPOSITORY = f"https://github.com/{book.repository()}"
@@ -43,14 +43,15 @@ def call(*command, **options):
 def python(tmp_path_factory):
     """The interpreter of an environment like Colab's."""
     folder = tmp_path_factory.mktemp("colab")
-    venv.create(folder, with_pip=True)
+    call(sys.executable, book.ROOT / "tools/environment.py", folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     pinned = sys.version_info[:2] <= NEWEST_PYTHON
     wanted = [f"{name}=={pin}" if pinned else name for name, pin in COLAB.items()]
     wanted.append(f"torch=={installed('torch').partition('+')[0]}")
     # Where uv is told which torch to take (a small one), it has to do the installing.
     pip = [python, "-m", "pip", "install", "-q"]
-    uv = ["uv", "pip", "install", "-q", "--python", python]
+    # --no-config: the lock holds another torch than Colab.
+    uv = ["uv", "pip", "install", "-q", "--no-config", "--python", python]
     call(*(uv if "UV_TORCH_BACKEND" in os.environ else pip), *wanted)
     packages = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))")
     stand_in = os.path.join(packages.strip(), "google", "colab")
