@@ -12,7 +12,7 @@ _REACH, _FAR = 37.0, 19.0  # in standard deviations: all there is, and what must
 
 
 def normal_mean(f, std, kinks):
-    """E[f(z)] for z ~ N(0, std²); nan where it is infinite or undefined.
+    """E[f(z)] for z ~ N(0, std²); not a finite number where it is infinite or undefined.
 
     Intervals are cut at the kinks, and halved until Clenshaw and Curtis's rule agrees with
     its own half. Its nodes reach to the ends of an interval, where a jump could hide from

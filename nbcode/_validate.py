@@ -14,7 +14,9 @@ def number(name, value, remedy, *, above=None, at_least=None, below=None, at_mos
     if not ok:
         bounds = ("above", above), ("of at least", at_least)
         bounds += ("below", below), ("of at most", at_most)
-        said = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+        said = " and ".join(
+            f"{word} {bound}" for word, bound in bounds if bound is not None
+        )
         kind = f"a finite number {said}".rstrip()
         raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return float(value)
