@@ -168,7 +168,7 @@ def second_moment_map(
 def growth_factor(std: float, fan_in: int, activation: Activation = "linear") -> float:
     """The factor s·√(n·E[φ²]) by which a layer multiplies the rms of a unit-rms signal.
 
-    s is the standard deviation of a weight, n the fan_in. Exact at every rms for activations
+    s is the std of a weight, n the fan_in. Exact at every rms for activations
     that only scale (linear, ReLU, leaky ReLU); for the others it holds at rms 1.
 
     >>> growth_factor(1.0, 256)
