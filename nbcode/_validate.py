@@ -30,7 +30,7 @@ def integer(name, value, remedy, *, at_least=1):
     return int(value)
 
 
-def array(name, value, remedy, *, ndim=None, finite=True, empty=False):
+def array(name, value, remedy, *, ndim=None, finite=True, empty=False) -> np.ndarray:
     """Return ``value`` as an array of real numbers, by default finite ones, one or more."""
     try:
         out = np.asarray(value)
