@@ -12,11 +12,9 @@ def number(name, value, remedy, *, above=None, at_least=None, below=None, at_mos
     ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
     ok = ok and (below is None or value < below) and (at_most is None or value <= at_most)
     if not ok:
-        bounds = ("above", above), ("of at least", at_least)
-        bounds += ("below", below), ("of at most", at_most)
-        said = " and ".join(
-            f"{word} {bound}" for word, bound in bounds if bound is not None
-        )
+        words = {"above": above, "of at least": at_least, "below": below}
+        words["of at most"] = at_most
+        said = " and ".join(f"{w} {end}" for w, end in words.items() if end is not None)
         kind = f"a finite number {said}".rstrip()
         raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return float(value)

@@ -16,7 +16,7 @@ def predicted_measured(
 
     Args:
         *rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
-            without vertical bars, which would end a table's cell.
+            in one line without vertical bars, which would end a table's cell.
         rtol: largest difference, relative to what was predicted, that counts as agreement.
         digits: significant digits to show. Show no more than another machine gets too.
 
@@ -89,11 +89,7 @@ def glue(**values: str) -> None:
     The text of a chapter writes ``<span data-glue="key">…</span>``; whoever executes the
     notebook copies the value in, and a test fails when the two differ.
 
-    Args:
-        **values: key and the text to quote, formatted, such as ``deep=f"{layer:.0f}"``.
-
-    Raises:
-        ValueError: if a value is not text: format it, to as many digits as are stable.
+    Each value is text, to as many digits as are stable, such as ``deep=f"{layer:.0f}"``.
 
     >>> glue(answer="42")
     """
@@ -118,10 +114,8 @@ def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: s
     """Record a claim that the chapter has tested, and show it as a line.
 
     Args:
-        statement: the claim, in a sentence.
-        who: who makes it.
-        predicted: what it would mean here, with a number.
-        measured: what came out, with a number.
+        statement: the claim, in a sentence; and who makes it.
+        predicted: what it would mean here, with a number; and what came out as measured.
         verdict: "holds", "holds in part" or "fails".
 
     Raises:
@@ -149,9 +143,6 @@ def reproduced(figure: str, *, paper: str, here: str, theirs: str, ours: str) ->
         here: where the chapter shows it: the name of a figure, or a heading as in a link.
         theirs: what the paper shows, with its number if the chapter has one.
         ours: what came out here, with a number.
-
-    Raises:
-        ValueError: if a text is empty.
 
     >>> reproduced("Figure 1", paper="Euclid", here="fig-1", theirs="2.", ours="2.")
     <IPython.core.display.Markdown object>

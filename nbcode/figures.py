@@ -189,11 +189,7 @@ def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0
 def band(ax: "matplotlib.axes.Axes", x: ArrayLike, runs: ArrayLike, **kwargs) -> None:
     """Draw the median of several runs and, shaded, their range from 10 to 90 percent.
 
-    Args:
-        ax: axes to draw on.
-        x: shape (points,).
-        runs: shape (runs, points); the spread is over the first axis.
-        **kwargs: passed to the median's ``ax.plot``.
+    x has shape (points,) and runs (runs, points); kwargs are for the median's ``ax.plot``.
 
     >>> fig, ax = subplots()
     >>> band(ax, [0, 1], [[0, 1], [2, 3], [4, 9]])
@@ -201,6 +197,6 @@ def band(ax: "matplotlib.axes.Axes", x: ArrayLike, runs: ArrayLike, **kwargs) ->
     [2.0, 3.0]
     >>> close(fig)
     """
-    low, middle, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
+    low, middle, high = np.quantile(np.asarray(runs), [0.1, 0.5, 0.9], axis=0)
     (line,) = ax.plot(x, middle, **kwargs)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)

@@ -29,7 +29,7 @@ _NOTHING = 1e-12  # a q that stands for the limit q → 0
 #: The names that every ``activation`` argument of this package accepts.
 ACTIVATIONS = tuple(_activations.NAMED)
 
-# dtype: (largest finite number, smallest positive number)
+# dtype: (largest finite number, smallest positive one)
 _RANGE = {
     "float16": (65504.0, 2.0**-24),
     "bfloat16": (2.0**128 * (1 - 2.0**-8), 2.0**-133),
@@ -58,7 +58,7 @@ def activation(name: Activation) -> Callable[[np.ndarray], np.ndarray]:
 def derivative(name: Activation) -> Callable[[np.ndarray], np.ndarray]:
     """The derivative φ' of an activation: exact for a name, else a central difference.
 
-    Errors as :func:`activation`. At a kink it is the slope on one side.
+    At a kink it is the slope on one side.
 
     >>> derivative("tanh")(np.array([0.0])).tolist()
     [1.0]
@@ -78,16 +78,13 @@ def expectation(f: Callable, q: float = 1.0, kinks: ArrayLike = (0.0,)) -> float
 
     Args:
         f: a function of z that takes an array.
-        q: variance of z, in squared units of z; positive.
+        q: variance of z.
         kinks: values of z where f bends or jumps. Others are found by bisection, in a few
             times the time; but name those that bound a feature narrower than √q/10, or
             further out than 6√q, which may be missed.
 
     Returns:
         The expectation, to about 1e-9 of that of abs(f).
-
-    Raises:
-        ValueError: if q is not positive, or the expectation is infinite or undefined.
 
     >>> round(expectation(lambda z: z**2, q=3.0), 9)
     3.0
@@ -235,8 +232,7 @@ def fixed_point(activation: Activation, sigma_w: float, sigma_b: float = 0.0) ->
 
     The first q with q = σ_w² E[φ²] + σ_b² on the way that the map takes from 1; 1.0 if 1 is
     one (ReLU at its gain, where any q is), 0.0 if the signal dies. A signal that grows
-    without bound raises a ValueError.
-    Source: Poole et al. 2016, section 2.
+    without bound raises a ValueError. Source: Poole et al. 2016, section 2.
 
     >>> round(fixed_point("tanh", sigma_w=1.5, sigma_b=0.3), 3)
     0.961
@@ -267,7 +263,7 @@ def chi(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
     """χ = σ_w² E[φ'(z)²] at q*: what a layer does to a small difference, or a gradient.
 
     Below 1 two inputs become alike and gradients vanish (order), above 1 they part and
-    gradients explode (chaos). Errors as :func:`fixed_point`.
+    gradients explode (chaos).
     Source: Schoenholz et al. 2017, equation 5.
 
     >>> round(chi("relu", sigma_w=2**0.5), 9)
@@ -284,8 +280,7 @@ def correlation_map(
 
     c → (σ_w² E[φ(z₁)φ(z₂)] + σ_b²) / q*, where z₁ and z₂ are normal with variance q* and
     correlation c = E[z₁z₂]/q*, from −1 to 1. A callable that bends elsewhere than at zero
-    costs a few digits. Errors as :func:`fixed_point`.
-    Source: Poole et al. 2016, equation 5.
+    costs a few digits. Source: Poole et al. 2016, equation 5.
 
     >>> round(correlation_map(0.0, "relu", sigma_w=2**0.5), 6)  # 1/π
     0.31831
@@ -308,8 +303,7 @@ def correlation_map(
 def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
     """ξ = 1/abs(log χ): layers in which the mean square of a gradient changes by e.
 
-    Infinite at the edge of chaos. Errors as :func:`fixed_point`.
-    Source: Schoenholz et al. 2017, sections 3 and 4.
+    Infinite at the edge of chaos. Source: Schoenholz et al. 2017, sections 3 and 4.
 
     >>> round(depth_scale("relu", sigma_w=1.0), 3)  # 1/log 2
     1.443
