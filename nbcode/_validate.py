@@ -13,7 +13,7 @@ def number(name, value, remedy, *, above=None, at_least=None, below=None, at_mos
     ok = ok and (below is None or value < below) and (at_most is None or value <= at_most)
     if not ok:
         words = {"above": above, "of at least": at_least, "below": below}
-        words["of at most"] = at_most
+        words["at most"] = at_most
         said = " and ".join(f"{w} {end}" for w, end in words.items() if end is not None)
         kind = f"a finite number {said}".rstrip()
         raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
