@@ -22,7 +22,6 @@ def predicted_measured(
 
     Raises:
         AssertionError: naming the row, if predicted and measured differ by more than rtol.
-        ValueError: for no row, a bar in a text, or a number that is not finite.
 
     >>> predicted_measured(("ReLU keeps", 0.5, 0.498, "500 samples"))
     <IPython.core.display.Markdown object>
@@ -65,7 +64,6 @@ def agree(name: str, mine: ArrayLike, reference: ArrayLike, *, atol: float) -> N
 
     Raises:
         AssertionError: if shapes differ, an entry is nan, or the difference exceeds atol.
-        ValueError: if atol is not a positive number.
 
     >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
     two sums: agree to 1e-12

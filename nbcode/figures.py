@@ -105,11 +105,8 @@ def close(fig: "matplotlib.figure.Figure") -> None:
 def to_svg(fig: "matplotlib.figure.Figure") -> str:
     """The figure as SVG text that follows its reader's colour scheme.
 
-    Args:
-        fig: a figure made by :func:`subplots`.
-
-    Returns:
-        An ``<svg>`` element, without dates or a machine's name.
+    It is an ``<svg>`` element, without dates or a machine's name, of a figure made by
+    :func:`subplots`.
 
     >>> fig, ax = subplots()
     >>> "prefers-color-scheme: dark" in to_svg(fig)

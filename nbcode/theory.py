@@ -119,8 +119,7 @@ def second_moment(activation: Activation, q: float = 1.0) -> float:
 def slope_second_moment(activation: Activation, q: float = 1.0) -> float:
     """E[φ'(z)²] for z ~ N(0, q): the factor that an activation puts on a gradient.
 
-    That of a callable is good to about 1e-5 where its slope jumps.
-    Source: Schoenholz et al. 2017, equation 5; χ = σ_w² times this.
+    Of a callable, good to about 1e-5 at a kink. Source: Schoenholz et al. 2017, equation 5.
 
     >>> round(slope_second_moment("relu"), 9)
     0.5
@@ -180,8 +179,7 @@ def growth_factor(std: float, fan_in: int, activation: Activation = "linear") ->
 def overflow_layer(growth: float, dtype: str, start: float = 1.0) -> float:
     """The (real-valued) layer at which a signal passes the largest number of a dtype.
 
-    growth, above 1, is the factor a layer, as :func:`growth_factor` returns it; start,
-    positive, the rms of the input.
+    growth, above 1, is what :func:`growth_factor` returns; start the rms of the input.
 
     >>> round(overflow_layer(16.0, "float32"), 3)
     32.0
@@ -196,8 +194,7 @@ def overflow_layer(growth: float, dtype: str, start: float = 1.0) -> float:
 def underflow_layer(growth: float, dtype: str, start: float = 1.0) -> float:
     """The (real-valued) layer at which a signal rounds to zero.
 
-    Rounding to nearest makes zero of what is at most half the smallest positive number. The
-    growth is between 0 and 1; the rest is as in :func:`overflow_layer`.
+    Rounding makes zero of half the smallest positive number. growth is between 0 and 1.
 
     >>> round(underflow_layer(1 / 16, "float16"), 3)
     6.25
