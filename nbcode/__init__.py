@@ -6,4 +6,11 @@ Importing the package loads NumPy and nothing heavier: torch, SciPy, scikit-lear
 matplotlib are loaded by the functions that need them.
 """
 
+import os
+
+# Two notebooks at once have more torch threads than cores, and GNU OpenMP's threads wait
+# for each other in busy loops, so that half a minute becomes many. This ends a wait after
+# a thousand turns. OpenMP reads it once, when torch loads it: import nbcode before torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 __version__ = "0.4.0"

@@ -6,36 +6,39 @@ from numbers import Integral, Real
 import numpy as np
 
 
-def number(name, value, remedy, *, above=None, at_least=None):
+def number(name, value, remedy, *, above=None, at_least=None, below=None, at_most=None):
     """Return ``value`` as a float if it is a finite real number in range."""
     ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not ok or (above is not None and value <= above):
-        raise ValueError(_sentence(name, value, "a finite number", above, at_least, remedy))
-    if at_least is not None and value < at_least:
-        raise ValueError(_sentence(name, value, "a finite number", above, at_least, remedy))
+    ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
+    ok = ok and (below is None or value < below) and (at_most is None or value <= at_most)
+    if not ok:
+        words = {"above": above, "of at least": at_least, "below": below}
+        words["at most"] = at_most
+        said = " and ".join(f"{w} {end}" for w, end in words.items() if end is not None)
+        kind = f"a finite number {said}".rstrip()
+        raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return float(value)
 
 
 def integer(name, value, remedy, *, at_least=1):
     """Return ``value`` as an int if it is a whole number of at least ``at_least``."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
-        raise ValueError(_sentence(name, value, "a whole number", None, at_least, remedy))
+        kind = f"a whole number of at least {at_least}"
+        raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return int(value)
 
 
-def array(name, value, remedy, *, ndim=None, finite=True):
-    """Return ``value`` as a NumPy array of real numbers, by default finite ones."""
+def array(name, value, remedy, *, ndim=None, finite=True, empty=False) -> np.ndarray:
+    """Return ``value`` as an array of real numbers, by default finite ones, one or more."""
     try:
         out = np.asarray(value)
-        ok = out.dtype.kind in "fiu" and out.size > 0
+        ok = out.dtype.kind in "fiu" and (empty or out.size > 0)
         ok = ok and (not finite or bool(np.all(np.isfinite(out))))
     except (TypeError, ValueError, RuntimeError):  # the last by a tensor that needs grad
         ok = False
     if not ok:
-        kind = "finite numbers" if finite else "numbers"
-        raise ValueError(
-            f"{name} must be a non-empty array of {kind}, got {_short(value)}: {remedy}"
-        )
+        kind = ("an array" if empty else "a non-empty array") + " of finite" * finite
+        raise ValueError(f"{name} must be {kind} numbers, got {_short(value)}: {remedy}")
     if ndim is not None and out.ndim not in ndim:
         dims = " or ".join(str(d) for d in ndim)
         raise ValueError(f"{name} must have {dims} axes, got shape {out.shape}: {remedy}")
@@ -44,23 +47,11 @@ def array(name, value, remedy, *, ndim=None, finite=True):
 
 def arrays(name, value, remedy):
     """Return ``value`` as a list if it lists at least one thing."""
-    try:
-        out = list(value)
-    except TypeError:
-        out = []
+    out = list(value) if hasattr(value, "__iter__") else []
     if not out:
-        raise ValueError(
-            f"{name} must list an array or more, got {_short(value)}: {remedy}"
-        )
+        said = f"{name} must list an array or more, got {_short(value)}"
+        raise ValueError(f"{said}: {remedy}")
     return out
-
-
-def ndim(value):
-    """The number of axes of ``value``; -1 where rows differ in length."""
-    try:
-        return np.ndim(value)
-    except ValueError:
-        return -1
 
 
 def choice(name, value, options):
@@ -73,17 +64,9 @@ def choice(name, value, options):
 def generator(name, value):
     """Return ``value`` if it is a NumPy random generator."""
     if not isinstance(value, np.random.Generator):
-        raise ValueError(
-            f"{name} must be a NumPy Generator, got {_short(value)}: "
-            f"pass np.random.default_rng(0), say"
-        )
+        remedy = "pass np.random.default_rng(0), say"
+        raise ValueError(f"{name} must be a NumPy Generator, got {_short(value)}: {remedy}")
     return value
-
-
-def _sentence(name, value, kind, above, at_least, remedy):
-    bound = f" above {above}" if above is not None else ""
-    bound += f" of at least {at_least}" if at_least is not None else ""
-    return f"{name} must be {kind}{bound}, got {_short(value)}: {remedy}"
 
 
 def _short(value):

@@ -5,6 +5,7 @@ import re
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nbcode import _validate
 
@@ -16,35 +17,29 @@ def predicted_measured(
 
     Args:
         *rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
-            without vertical bars, which would end a table's cell.
+            in one line without vertical bars, which would end a table's cell.
         rtol: largest difference, relative to what was predicted, that counts as agreement.
         digits: significant digits to show. Show no more than another machine gets too.
 
     Raises:
         AssertionError: naming the row, if predicted and measured differ by more than rtol.
-        ValueError: for a row of another form or a number that is not finite.
 
     >>> predicted_measured(("ReLU keeps", 0.5, 0.498, "500 samples"))
     <IPython.core.display.Markdown object>
     """
     from IPython.display import Markdown, display
 
-    rtol = _validate.number(
-        "rtol", rtol, "it is a relative difference, such as 0.05", above=0
-    )
-    digits = _validate.integer("digits", digits, "it is a number of digits, such as 3")
+    _validate.number("rtol", rtol, "it is a relative difference, such as 0.05", above=0)
+    _validate.integer("digits", digits, "it is a number of digits, such as 3")
+    if not rows:
+        raise ValueError("rows must be one or more, got (): pass (what, predicted, ...)")
     lines = ["| what | predicted | measured | why they differ |", "|:--|--:|--:|:--|"]
-    form = "pass (what, predicted, measured, why), one a line"
-    for row in rows:
-        if not isinstance(row, tuple | list) or len(row) != 4:
-            raise ValueError(f"a row of rows must have four parts, got {row!r}: {form}")
-        what, predicted, measured, why = row
-        for name, text in (("what", what), ("why", why)):
-            if "|" in str(text) or "\n" in str(text):
-                raise ValueError(
-                    f"{name} must be one cell of a table, got {text!r}: write |a| as "
-                    "\\lvert a\\rvert, on one line"
-                )
+    for what, predicted, measured, why in rows:
+        if "|" in f"{what}{why}" or "\n" in f"{what}{why}":
+            raise ValueError(
+                f"what and why must be cells of a table, got {what!r} and {why!r}: write "
+                "|a| as \\lvert a\\rvert, on one line"
+            )
         for name, value in (("predicted", predicted), ("measured", measured)):
             _validate.number(
                 f"{name} of row {what!r}", value, "compute it before the table"
@@ -54,15 +49,12 @@ def predicted_measured(
                 f"row {what!r}: predicted {predicted:.6g}, measured {measured:.6g}; they "
                 f"differ by more than rtol = {rtol:g}"
             )
-        lines.append(
-            f"| {what} | {_show(predicted, digits)} | {_show(measured, digits)} | {why} |"
-        )
-    if len(lines) == 2:
-        raise ValueError(f"rows must hold at least one row, got {rows!r}: {form}")
+        shown = [_show(value, digits) for value in (predicted, measured)]
+        lines.append(f"| {what} | {' | '.join(shown)} | {why} |")
     display(Markdown("\n".join(lines)))
 
 
-def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) -> None:
+def agree(name: str, mine: ArrayLike, reference: ArrayLike, *, atol: float) -> None:
     """Assert that two results have one shape and agree, and print so in one line.
 
     Args:
@@ -73,15 +65,12 @@ def agree(name: str, mine: np.ndarray, reference: np.ndarray, *, atol: float) ->
 
     Raises:
         AssertionError: if shapes differ, an entry is nan, or the difference exceeds atol.
-        ValueError: if atol is not a positive number, or a result not numeric.
 
     >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
     two sums: agree to 1e-12
     """
-    atol = _validate.number(
-        "atol", atol, "it is an absolute difference, say 1e-12", above=0
-    )
-    mine, reference = _plain("mine", mine), _plain("reference", reference)
+    _validate.number("atol", atol, "it is an absolute difference, say 1e-12", above=0)
+    mine, reference = _plain(mine), _plain(reference)
     if mine.shape != reference.shape:
         raise AssertionError(f"{name}: shapes differ, {mine.shape} and {reference.shape}")
     with np.errstate(invalid="ignore"):  # inf − inf, which is nan, and no agreement
@@ -99,11 +88,7 @@ def glue(**values: str) -> None:
     The text of a chapter writes ``<span data-glue="key">…</span>``; whoever executes the
     notebook copies the value in, and a test fails when the two differ.
 
-    Args:
-        **values: key and the text to quote, formatted, such as ``deep=f"{layer:.0f}"``.
-
-    Raises:
-        ValueError: if a value is not text: format it, to as many digits as are stable.
+    Each value is text, to as many digits as are stable, such as ``deep=f"{layer:.0f}"``.
 
     >>> glue(answer="42")
     """
@@ -128,10 +113,8 @@ def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: s
     """Record a claim that the chapter has tested, and show it as a line.
 
     Args:
-        statement: the claim, in a sentence.
-        who: who makes it.
-        predicted: what it would mean here, with a number.
-        measured: what came out, with a number.
+        statement: the claim, in a sentence; and who makes it.
+        predicted: what it would mean here, with a number; and what came out as measured.
         verdict: "holds", "holds in part" or "fails".
 
     Raises:
@@ -159,9 +142,6 @@ def reproduced(figure: str, *, paper: str, here: str, theirs: str, ours: str) ->
         here: where the chapter shows it: the name of a figure, or a heading as in a link.
         theirs: what the paper shows, with its number if the chapter has one.
         ours: what came out here, with a number.
-
-    Raises:
-        ValueError: if a text is empty.
 
     >>> reproduced("Figure 1", paper="Euclid", here="fig-1", theirs="2.", ours="2.")
     <IPython.core.display.Markdown object>
@@ -251,13 +231,7 @@ def _show(value, digits):
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def _plain(name, value):
+def _plain(value) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()  # NumPy has no bfloat16
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must hold real numbers, got {_validate._short(value)}: pass an array, "
-            "a number or a tensor"
-        ) from None
+    return np.asarray(value, dtype=np.float64)

@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from nbcode import _validate
+from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -84,17 +83,11 @@ def subplots(
     Returns:
         (figure, axes): one axes, or an array of them if ncols > 1.
 
-    Raises:
-        ValueError: for a number of panels below 1 or a size that is not positive.
-
     >>> fig, ax = subplots(height=3)
     >>> close(fig)
     """
     import matplotlib.pyplot as plt
 
-    ncols = _validate.integer("ncols", ncols, "it is a number of panels")
-    width = _validate.number("width", width, "it is in inches, such as 6", above=0)
-    height = _validate.number("height", height, "it is in inches, such as 3.6", above=0)
     with plt.rc_context(_style()):
         return plt.subplots(1, ncols, figsize=(width, height), **kwargs)
 
@@ -102,27 +95,18 @@ def subplots(
 def close(fig: "matplotlib.figure.Figure") -> None:
     """Forget a figure without showing it.
 
-    Raises:
-        ValueError: if fig is not a matplotlib figure.
-
     >>> close(subplots()[0])
     """
     import matplotlib.pyplot as plt
 
-    plt.close(_figure(fig))
+    plt.close(fig)
 
 
 def to_svg(fig: "matplotlib.figure.Figure") -> str:
     """The figure as SVG text that follows its reader's colour scheme.
 
-    Args:
-        fig: a figure made by :func:`subplots`.
-
-    Returns:
-        An ``<svg>`` element, without dates or a machine's name.
-
-    Raises:
-        ValueError: if fig is not a matplotlib figure.
+    It is an ``<svg>`` element, without dates or a machine's name, of a figure made by
+    :func:`subplots`.
 
     >>> fig, ax = subplots()
     >>> "prefers-color-scheme: dark" in to_svg(fig)
@@ -135,7 +119,7 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
 
     out = StringIO()
     with plt.rc_context(_style()):
-        _figure(fig).savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
@@ -154,13 +138,7 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
 
 
 def show(fig: "matplotlib.figure.Figure") -> None:
-    """Display a figure below the cell and close it.
-
-    Args:
-        fig: a figure made by :func:`subplots`.
-
-    Raises:
-        ValueError: if fig is not a matplotlib figure.
+    """Display a figure, made by :func:`subplots`, below the cell and close it.
 
     >>> show(subplots()[0])  # in a notebook, this draws
     <IPython.core.display.SVG object>
@@ -181,31 +159,18 @@ def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0
         dy: shift in points, where two ends meet.
 
     Raises:
-        ValueError: if the axes hold no line, or the line no finite point.
+        ValueError: if the line has no finite point.
 
     >>> fig, ax = subplots()
     >>> _ = ax.plot([1, 2, 3])
     >>> end_label(ax, "rising")
     >>> close(fig)
     """
-    ax = _axes(ax)
-    dy = _validate.number("dy", dy, "it is a shift in points, such as 6")
-    if line is None:
-        if not ax.lines:
-            raise ValueError(
-                f"ax must hold a line to label, got {ax!r}: call ax.plot first"
-            )
-        line = ax.lines[-1]
-    if not hasattr(line, "get_data"):
-        raise ValueError(
-            f"line must be a Line2D, got {line!r}: ax.plot returns a list of them"
-        )
+    line = ax.lines[-1] if line is None else line
     x, y = (np.asarray(v, dtype=float) for v in line.get_data())
     finite = np.flatnonzero(np.isfinite(y))
     if not finite.size:
-        raise ValueError(
-            f"line must have a finite point to end at, got y = {y}: plot it first"
-        )
+        raise ValueError(f"line must have a finite point to end at, got y = {y}")
     last = finite[-1]
     ax.annotate(
         text,
@@ -218,17 +183,10 @@ def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0
     )
 
 
-def band(ax: "matplotlib.axes.Axes", x: np.ndarray, runs: np.ndarray, **kwargs) -> None:
+def band(ax: "matplotlib.axes.Axes", x: ArrayLike, runs: ArrayLike, **kwargs) -> None:
     """Draw the median of several runs and, shaded, their range from 10 to 90 percent.
 
-    Args:
-        ax: axes to draw on.
-        x: shape (points,).
-        runs: shape (runs, points); the spread is over the first axis.
-        **kwargs: passed to the median's ``ax.plot``.
-
-    Raises:
-        ValueError: if the shapes do not fit.
+    x has shape (points,) and runs (runs, points); kwargs are for the median's ``ax.plot``.
 
     >>> fig, ax = subplots()
     >>> band(ax, [0, 1], [[0, 1], [2, 3], [4, 9]])
@@ -236,30 +194,6 @@ def band(ax: "matplotlib.axes.Axes", x: np.ndarray, runs: np.ndarray, **kwargs) 
     [2.0, 3.0]
     >>> close(fig)
     """
-    ax, x = _axes(ax), _validate.array("x", x, "it has one value a point", ndim=(1,))
-    runs = _validate.array("runs", runs, "it has one row a run", ndim=(2,), finite=False)
-    if runs.shape[1:] != x.shape:
-        raise ValueError(
-            f"runs must have shape (runs, {x.size}), got {runs.shape}: it has one row a run"
-        )
-    low, middle, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
+    low, middle, high = np.quantile(np.asarray(runs), [0.1, 0.5, 0.9], axis=0)
     (line,) = ax.plot(x, middle, **kwargs)
     ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-
-
-def _figure(fig):
-    from matplotlib.figure import Figure
-
-    if not isinstance(fig, Figure):
-        raise ValueError(
-            f"fig must be a matplotlib figure, got {fig!r}: pass subplots()[0]"
-        )
-    return fig
-
-
-def _axes(ax):
-    from matplotlib.axes import Axes
-
-    if not isinstance(ax, Axes):
-        raise ValueError(f"ax must be matplotlib axes, got {ax!r}: pass subplots()[1]")
-    return ax

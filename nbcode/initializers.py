@@ -1,18 +1,27 @@
 """Initial weights, from scratch in NumPy, and the same for a whole torch module.
 
-A dense weight has shape (fan_out, fan_in); a convolution's has
-(out_channels, in_channels, kernel...). Each function of a shape draws one weight;
-:func:`init_` sets all weights of a network by what it reads off the network itself, and
-:func:`lsuv` by what it measures on a batch.
+Each function of a shape draws one weight, float64; :func:`init_` sets all weights of a
+network by what it reads off the network itself, and :func:`lsuv` by what it measures on a
+batch. What they take, where they say nothing else:
+
+- shape: (fan_out, fan_in) of a dense weight, (out_channels, in_channels, kernel...) of a
+  convolution's
+- gain: what the activation needs, as :func:`gain` returns it; positive
+- mode: "fan_in" keeps the forward signal, "fan_out" the gradient, "fan_avg" takes the mean
+  of both
+- negative_slope: slope of a leaky ReLU below zero; 0 is ReLU
+- rng: NumPy random generator
+
+A shape without fans, a number out of range and an unknown name raise a ValueError.
 """
 
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nbcode import _validate, theory
 
-KINDS = ("dense", "conv", "transposed", "embedding")
 MODES = ("fan_in", "fan_out", "fan_avg")
 
 
@@ -21,7 +30,7 @@ def fans(
     *,
     kind: str | None = None,
     groups: int = 1,
-    stride: int | tuple[int, ...] = 1,
+    stride: ArrayLike = 1,
 ) -> tuple[float, float]:
     """(fan_in, fan_out) of a weight: the terms of a sum, and the sums that an input enters.
 
@@ -40,10 +49,6 @@ def fans(
         a transposed one, on average over pixels away from the border; ints where whole. An
         embedding's fan_in is 1: its sum has one term, the row that was picked.
 
-    Raises:
-        ValueError: for a shape that is not one of that kind, or groups and strides that do
-            not fit it.
-
     Source: He et al. 2015, section 2.2 (n_l = k²c), for stride 1; equation (2.8) and
     exercise 2.7 of the book for any other.
 
@@ -55,30 +60,27 @@ def fans(
     dims = _dims(shape)
     if kind is None:
         kind = "dense" if len(dims) == 2 else "conv"
-    _validate.choice("kind", kind, KINDS)
-    if (len(dims) == 2) != (kind in ("dense", "embedding")):
-        axes = "two axes" if kind in ("dense", "embedding") else "a kernel's axes too"
+    _validate.choice("kind", kind, ("dense", "conv", "transposed", "embedding"))
+    flat = kind in ("dense", "embedding")
+    if flat != (len(dims) == 2):
         raise ValueError(
-            f"shape must have {axes} for kind {kind!r}, got {tuple(dims)}: two axes are "
-            "dense, or an embedding; more are conv, or transposed"
+            f"shape must have two axes for dense and embedding, and more for conv and "
+            f"transposed, got {tuple(dims)} for {kind!r}: pass the weight's own shape"
         )
     groups = _validate.integer("groups", groups, "1 where every channel sees all others")
-    if dims[0] % groups or (groups > 1 and len(dims) == 2):
+    if dims[0] % groups or (flat and groups > 1):
         raise ValueError(
             f"groups must divide the channels of a convolution, got {groups} for shape "
             f"{tuple(dims)}: torch's layers know theirs, layer.groups"
         )
-    strides = [stride] * (len(dims) - 2) if _validate.ndim(stride) == 0 else list(stride)
-    if len(strides) != len(dims) - 2 or (len(dims) == 2 and np.any(stride != 1)):
+    axes, remedy = len(dims) - 2, "it is a number of pixels, such as 2"
+    strides = [_validate.integer("stride", s, remedy) for s in np.ravel(stride).tolist()]
+    if len(strides) not in (1, axes) or (flat and strides != [1]):
         raise ValueError(
-            f"stride must be one number, or one an axis of the kernel, got "
-            f"{_validate._short(stride)} for shape {tuple(dims)}: torch's layers know "
-            "theirs, layer.stride"
+            f"stride must be one number, or one an axis of the kernel, got {stride!r} for "
+            f"shape {tuple(dims)}: torch's layers know theirs, layer.stride"
         )
-    skip = math.prod(
-        _validate.integer("stride", s, "it is a number of pixels, such as 2")
-        for s in (strides or [1])
-    )
+    skip = math.prod(np.broadcast_to(strides, axes).tolist())
     if kind == "embedding":
         return 1, dims[1]
     area = math.prod(dims[2:])
@@ -100,10 +102,6 @@ def gain(activation: theory.Activation, negative_slope: float | None = None) -> 
     Returns:
         The gain; √(2/(1+a²)) for leaky ReLU. Torch's ``calculate_gain`` has other numbers
         where it has any, 5/3 for tanh (here 1.59) and 3/4 for SELU (here 1).
-
-    Raises:
-        ValueError: for an unknown activation, one without a finite second moment or zero
-            everywhere, or a slope with another activation.
 
     Source: He et al. 2015, equation 14, for leaky ReLU; :func:`nbcode.theory.gain`.
 
@@ -132,20 +130,6 @@ def variance_scaling(
 ) -> np.ndarray:
     """Normal weights of variance gain²/fan: the one family that the book's schemes share.
 
-    Args:
-        shape: as in :func:`fans`, dense or a convolution's.
-        gain: what the activation before the weight needs, such as
-            ``nbcode.theory.gain("tanh")``; positive.
-        mode: the fan in the denominator: "fan_in" keeps the forward signal, "fan_out" the
-            gradient, "fan_avg" is the mean of both.
-        rng: NumPy random generator.
-
-    Returns:
-        Array of that shape, float64.
-
-    Raises:
-        ValueError: for a shape without fans, a gain that is not positive, an unknown mode.
-
     Source: equation (2.4) of the book; Glorot and Bengio 2010, equation 12, for fan_avg.
 
     >>> w = variance_scaling((500, 400), gain=2.0, rng=np.random.default_rng(0))
@@ -161,18 +145,7 @@ def xavier_uniform(
 ) -> np.ndarray:
     """Uniform weights of variance gain²·2/(fan_in + fan_out), Glorot's compromise.
 
-    Args:
-        shape: as in :func:`fans`, dense or a convolution's.
-        gain: what the activation needs, as :func:`gain` returns it; positive.
-        rng: NumPy random generator.
-
-    Returns:
-        Array of that shape, float64, uniform between ±√3 standard deviations.
-
-    Raises:
-        ValueError: for a shape without fans or a gain that is not positive.
-
-    Source: Glorot and Bengio 2010, equation 16.
+    Between ±√3 standard deviations. Source: Glorot and Bengio 2010, equation 16.
 
     >>> w = xavier_uniform((3, 3), rng=np.random.default_rng(0))
     >>> bool(abs(w).max() < 1.0)
@@ -185,11 +158,6 @@ def xavier_normal(
     shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
 ) -> np.ndarray:
     """Normal weights of variance gain²·2/(fan_in + fan_out).
-
-    Args, errors: as :func:`xavier_uniform`.
-
-    Returns:
-        Array of that shape, float64.
 
     Source: Glorot and Bengio 2010, equation 12.
 
@@ -209,19 +177,7 @@ def he_uniform(
 ) -> np.ndarray:
     """Uniform weights of variance 2/((1 + a²)·fan), for ReLU and leaky ReLU.
 
-    Args:
-        shape: as in :func:`fans`, dense or a convolution's.
-        mode: "fan_in" keeps the forward signal, "fan_out" the gradient, "fan_avg" takes the
-            mean of both.
-        negative_slope: slope a below zero; 0 is ReLU.
-        rng: NumPy random generator.
-
-    Returns:
-        Array of that shape, float64, uniform between ±√3 standard deviations.
-
-    Raises:
-        ValueError: for a shape without fans, an unknown mode, a slope that is no number.
-
+    Between ±√3 standard deviations; a is the negative_slope.
     Source: He et al. 2015, equations 10, 14 (forward and backward) and 15.
 
     >>> w = he_uniform((3, 6), rng=np.random.default_rng(0))
@@ -240,10 +196,7 @@ def he_normal(
 ) -> np.ndarray:
     """Normal weights of variance 2/((1 + a²)·fan), for ReLU and leaky ReLU.
 
-    Args, errors, source: as :func:`he_uniform`.
-
-    Returns:
-        Array of that shape, float64.
+    Source: as :func:`he_uniform`.
 
     >>> w = he_normal((300, 200), rng=np.random.default_rng(0))
     >>> round(float(w.std() * 100**0.5), 2)
@@ -252,65 +205,14 @@ def he_normal(
     return variance_scaling(shape, gain("leaky_relu", negative_slope), mode, rng=rng)
 
 
-def truncated_normal(
-    shape: tuple[int, ...], std: float, bound: float = 2.0, *, rng: np.random.Generator
-) -> np.ndarray:
-    """Normal weights without tails, of exactly that std *after* the tails are cut.
-
-    Args:
-        shape: of the result, any axes.
-        std: standard deviation of the result; positive.
-        bound: where the tails are cut, in standard deviations of the normal that is cut. A
-            cut at 2 leaves 0.8796 of the std, so that normal is drawn 1/0.8796 as wide.
-            Torch's ``trunc_normal_`` does not enlarge it, and takes its bounds in the units
-            of the weight.
-        rng: NumPy random generator.
-
-    Returns:
-        Array of that shape, float64.
-
-    Raises:
-        ValueError: for an axis below 1, an std that is not positive, a bound below 0.01.
-
-    Source: Johnson, Kotz and Balakrishnan 1994, Continuous Univariate Distributions,
-    section 10.1 of chapter 13: the variance is 1 − 2bN(b)/(1 − 2Φ(−b)).
-
-    >>> w = truncated_normal((400, 100), std=0.02, rng=np.random.default_rng(0))
-    >>> round(float(w.std()), 3), bool(abs(w).max() <= 2 * 0.02 / 0.8796)
-    (0.02, True)
-    """
-    from scipy.special import ndtr, ndtri
-
-    shape = _dims(shape, axes=1)
-    std = _validate.number("std", std, "it is the std of a weight, such as 0.02", above=0)
-    remedy = "2.0 is usual, and much below 1 the weights are as good as uniform"
-    bound = _validate.number("bound", bound, remedy, at_least=0.01)
-    tail = ndtr(-bound)
-    density = math.exp(-(bound**2) / 2) / math.sqrt(2 * math.pi)
-    shrunk = math.sqrt(1 - 2 * bound * density / (1 - 2 * tail))
-    # the inverse of the distribution function: one random number a weight, none rejected
-    z = ndtri(_validate.generator("rng", rng).uniform(tail, 1 - tail, shape))
-    return std / shrunk * np.clip(z, -bound, bound)  # the ends are rounded, or infinite
-
-
 def orthogonal(
     shape: tuple[int, ...], gain: float = 1.0, *, rng: np.random.Generator
 ) -> np.ndarray:
     """A random matrix with orthonormal rows or columns, times the gain.
 
-    Args:
-        shape: as in :func:`fans`; a convolution is a matrix (out, in · area), as for torch.
-        gain: factor on the matrix, as :func:`gain` returns it; positive.
-        rng: NumPy random generator.
-
-    Returns:
-        Array of that shape, float64. A tall matrix has orthonormal columns and keeps
-        every length, a wide one has orthonormal rows; an entry's mean square is
-        gain²/max(rows, columns). Every such matrix is equally likely (Haar's measure).
-
-    Raises:
-        ValueError: for fewer than two axes or a gain that is not positive.
-
+    A convolution is a matrix (out, in · area), as for torch. A tall matrix has orthonormal
+    columns and keeps every length, a wide one has orthonormal rows; an entry's mean square
+    is gain²/max(rows, columns). Every such matrix is equally likely (Haar's measure).
     Source: Saxe et al. 2014 for the scheme; Mezzadri 2007 for the signs.
 
     >>> q = orthogonal((5, 3), rng=np.random.default_rng(0))
@@ -343,14 +245,9 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10):
     return networks.lsuv(module, batch, tolerance=tolerance, max_iterations=max_iterations)
 
 
-def _dims(shape, axes=2):
-    """The axes of a shape as a list of ints, at least that many of them."""
-    if _validate.ndim(shape) != 1 or len(shape) < axes:
-        if axes == 1:
-            raise ValueError(
-                f"shape must list the axes of a weight, got {_validate._short(shape)}: "
-                "(64, 32), say"
-            )
+def _dims(shape):
+    """The axes of a weight's shape as a list of ints, two or more."""
+    if not isinstance(shape, list | tuple) or len(shape) < 2:
         raise ValueError(
             "shape must have at least two axes, (fan_out, fan_in), got "
             f"{_validate._short(shape)}: a bias or a norm's scale has no fans; "

@@ -2,22 +2,22 @@
 
 Notation, as in the book: z^l = W^l x^{l-1}, x^l = φ(z^l), δ^l = ∂L/∂z^l, and W^l has
 shape (fan_out, fan_in). A signal is an array whose last axis runs over the units: shape
-(n,) for one sample, (batch, n) for many.
+(n,) for one sample, (batch, n) for many. Shapes that do not fit, numbers out of range and
+unknown names raise a ValueError.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nbcode import _validate, theory
 
 
-def rms(a: np.ndarray) -> float:
+def rms(a: ArrayLike) -> float:
     """Root mean square √mean(a²) over all entries: the scale of a signal.
 
-    Args:
-        a: array of any shape. Infinite and nan entries are allowed and carry through.
-
-    Raises:
-        ValueError: for an empty array or one that is not numeric.
+    a has any shape, and one entry or more. Infinite and nan entries carry through.
 
     >>> rms([3.0, -3.0, 3.0])
     3.0
@@ -28,11 +28,11 @@ def rms(a: np.ndarray) -> float:
     if not np.isfinite(largest) or largest == 0:
         return float(largest)
     # dividing first keeps the squares of very large and very small entries in range
-    return float(largest * np.sqrt(np.mean((a / largest) ** 2, dtype=np.float64)))
+    return float(largest * np.sqrt(np.mean((a / largest) ** 2)))
 
 
 def random_weights(
-    widths: list[int], std: float | list[float], rng: np.random.Generator
+    widths: Sequence[int], std: ArrayLike, rng: np.random.Generator
 ) -> list[np.ndarray]:
     """Independent normal weight matrices of a fully connected network.
 
@@ -45,33 +45,29 @@ def random_weights(
     Returns:
         [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}), float64.
 
-    Raises:
-        ValueError: for fewer than two widths, a width below 1, a negative std, or as many
-            stds as do not fit the layers.
-
-    >>> [w.shape for w in random_weights([4, 8, 2], 0.1, np.random.default_rng(0))]
+    >>> [w.shape for w in random_weights([4, 8, 2], 0.1, rng=np.random.default_rng(0))]
     [(8, 4), (2, 8)]
     """
     _validate.generator("rng", rng)
-    if _validate.ndim(widths) != 1 or len(widths) < 2:
+    if not hasattr(widths, "__len__") or len(widths) < 2:
         raise ValueError(
             f"widths must list the input and at least one layer, got {widths!r}: "
             "[64, 64], say"
         )
-    widths = [_validate.integer("widths", w, "every layer has units") for w in widths]
-    stds = [std] * (len(widths) - 1) if _validate.ndim(std) == 0 else list(std)
-    if len(stds) != len(widths) - 1:
+    sizes = [_validate.integer("widths", w, "every layer has units") for w in widths]
+    layers, remedy = len(sizes) - 1, "it is the std of a weight, such as 0.05"
+    stds = [_validate.number("std", s, remedy, at_least=0) for s in np.ravel(std).tolist()]
+    if len(stds) not in (1, layers):
         raise ValueError(
-            f"std must be one number or {len(widths) - 1}, one a layer, got {len(stds)}"
+            f"std must be one number or {layers}, one a layer, got {len(stds)}"
         )
-    remedy = "it is the std of a weight, such as 0.05"
-    stds = [_validate.number("std", s, remedy, at_least=0) for s in stds]
-    shapes = zip(widths[1:], widths[:-1], strict=True)
+    stds = stds * layers if len(stds) == 1 else stds
+    shapes = zip(sizes[1:], sizes, strict=False)
     return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
 
 
 def forward(
-    x: np.ndarray, weights: list[np.ndarray], activation: theory.Activation = "linear"
+    x: ArrayLike, weights: Sequence[ArrayLike], activation: theory.Activation = "linear"
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Send a signal through a network: z^l = W^l x^{l-1}, x^l = φ(z^l).
 
@@ -83,27 +79,23 @@ def forward(
     Returns:
         (zs, xs): the lists [z^1, ..., z^L] and [x^0, ..., x^L].
 
-    Raises:
-        ValueError: for shapes that do not fit, nan in x, or an unknown activation.
-
     >>> zs, xs = forward(np.ones(2), [np.eye(2), -np.eye(2)], "relu")
     >>> zs[-1].tolist(), len(zs), len(xs)
     ([-1.0, -1.0], 2, 3)
     """
     x = _validate.array("x", x, "pass one sample (n,) or a batch (batch, n)", ndim=(1, 2))
-    weights = _matrices(weights, x.shape[-1])
     phi = theory.activation(activation)
     zs, xs = [], [x]
-    for W in weights:
+    for W in _matrices(weights, x.shape[-1]):
         zs.append(xs[-1] @ W.T)
         xs.append(phi(zs[-1]))
     return zs, xs
 
 
 def backward(
-    delta: np.ndarray,
-    weights: list[np.ndarray],
-    zs: list[np.ndarray],
+    delta: ArrayLike,
+    weights: Sequence[ArrayLike],
+    zs: Sequence[ArrayLike],
     activation: theory.Activation = "linear",
 ) -> list[np.ndarray]:
     """Send a gradient back: δ^l = φ'(z^l) · (W^{l+1})ᵀ δ^{l+1}.
@@ -117,40 +109,23 @@ def backward(
     Returns:
         [δ^1, ..., δ^L], each of the shape of its z^l.
 
-    Raises:
-        ValueError: for shapes that do not fit or an unknown activation.
-
     Source: Rumelhart, Hinton and Williams 1986; chapter 1 derives it.
 
     >>> zs, xs = forward(np.ones(2), [np.eye(2), 3 * np.eye(2)])
     >>> [d.tolist() for d in backward(np.ones(2), [np.eye(2), 3 * np.eye(2)], zs)]
     [[3.0, 3.0], [1.0, 1.0]]
     """
-    weights, remedy = _matrices(weights), "pass the first list that forward() returned"
-    zs = [
-        _validate.array(f"zs[{i}]", z, remedy, finite=False)
-        for i, z in enumerate(_validate.arrays("zs", zs, remedy))
-    ]
-    if len(zs) != len(weights):
-        raise ValueError(
-            f"zs must hold one array a layer, got {len(zs)} for {len(weights)} weights: "
-            f"{remedy}"
-        )
+    matrices, arrays = _matrices(weights), [np.asarray(z) for z in zs]
     delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
-    if delta.shape != zs[-1].shape:
+    shapes = [(*delta.shape[:-1], W.shape[0]) for W in matrices]
+    if [z.shape for z in arrays] != shapes or delta.shape != shapes[-1]:
+        got = [z.shape for z in arrays]
         raise ValueError(
-            f"delta must have the shape of zs[-1], {zs[-1].shape}, got {delta.shape}"
+            f"zs must have the shapes {shapes}, as weights and delta do, got {got} and "
+            f"delta {delta.shape}: pass the first list that forward() returned"
         )
-    for i, (z, W) in enumerate(zip(zs, weights, strict=True)):
-        shape = (*delta.shape[:-1], W.shape[0])
-        if z.shape != shape:
-            raise ValueError(
-                f"zs[{i}] must have shape {shape}, as weights[{i}] and delta do, got shape "
-                f"{z.shape}: pass the zs of these weights"
-            )
-    slope = theory.derivative(activation)
-    deltas = [delta]
-    for W, z in zip(reversed(weights[1:]), reversed(zs[:-1]), strict=True):
+    slope, deltas = theory.derivative(activation), [delta]
+    for W, z in zip(matrices[:0:-1], arrays[-2::-1], strict=True):
         deltas.append(slope(z) * (deltas[-1] @ W))
     return deltas[::-1]
 
@@ -171,7 +146,7 @@ def breaking_layer(
         width: units in every layer.
         dtype: "float16", "bfloat16", "float32" or "float64": what weights and signal are
             stored in. Sums are accumulated in float64, as wide as any hardware does it.
-        activation: one of "linear", "relu", "tanh", or any other name or callable.
+        activation: one of :data:`nbcode.theory.ACTIVATIONS`, or a vectorized callable.
         rng: NumPy random generator; the input is N(0, 1).
         max_depth: layers to try.
 
@@ -179,18 +154,15 @@ def breaking_layer(
         (layer, what): what is "overflow" (an entry is infinite or nan), "underflow" (every
         entry is zero) or "alive" with layer = max_depth.
 
-    Raises:
-        ValueError: for a number out of range or an unknown dtype or activation.
-
     >>> breaking_layer(1.0, 256, "float16", rng=np.random.default_rng(0))
     (4, 'overflow')
     """
     import torch
 
-    std = _validate.number("std", std, "it is the std of a weight, such as 0.05", above=0)
-    width = _validate.integer("width", width, "it is the number of units, such as 256")
-    max_depth = _validate.integer("max_depth", max_depth, "it is a number of layers")
-    _validate.choice("dtype", dtype, tuple(theory._RANGE))
+    _validate.number("std", std, "it is the std of a weight, such as 0.05", above=0)
+    _validate.integer("width", width, "it is the number of units, such as 256")
+    _validate.integer("max_depth", max_depth, "it is a number of layers")
+    _validate.choice("dtype", dtype, theory.DTYPES)
     _validate.generator("rng", rng)
     phi = theory.activation(activation)
     store = getattr(torch, dtype)
@@ -214,6 +186,7 @@ def probe(model, batch, loss=None, *, lr=None, training: bool | None = None):
 
 
 def _matrices(weights, width=None):
+    """The weights as matrices that fit behind each other, and an input of that width."""
     remedy = "a weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
     out = []
     for i, W in enumerate(_validate.arrays("weights", weights, remedy)):

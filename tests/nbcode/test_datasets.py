@@ -67,7 +67,7 @@ def test_labels_go_with_their_pictures(split):
     assert np.mean(nearest == split.y_test) > 0.95
 
 
-@given(fraction=st.floats(0.01, 0.9), seed=st.integers(0, 2**32))
+@given(fraction=st.floats(0.006, 0.99), seed=st.integers(0, 2**32))
 @settings(deadline=None, derandomize=True, max_examples=25)
 def test_every_class_is_split_in_the_same_proportion(fraction, seed):
     split = datasets.digits(fraction, rng=np.random.default_rng(seed))
@@ -80,6 +80,20 @@ def test_every_class_is_split_in_the_same_proportion(fraction, seed):
     # no class is off by more than rounding: a picture for it, and one for the whole
     assert np.max(np.abs(test - fraction * (train + test))) <= 2
     assert len(split.y_test) == pytest.approx(fraction * 1797, abs=1)
+
+
+def test_a_fifth_is_held_out_by_default(split):
+    assert np.array_equal(split.y_test, digits(0.2).y_test)
+
+
+def digits(fraction):
+    return datasets.digits(fraction, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.005, 0.995, 0.999])
+def test_a_set_too_small_for_ten_classes_is_refused(fraction):
+    with pytest.raises(ValueError, match="number of classes = 10"):
+        digits(fraction)
 
 
 def test_no_picture_is_in_both_sets(split):

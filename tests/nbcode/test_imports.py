@@ -1,6 +1,7 @@
 """Importing nbcode is quick: what is heavy is loaded by the functions that need it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -19,10 +20,11 @@ print(json.dumps([light, sorted(sys.modules)]))
 """
 
 
-def fresh(program):
-    """What a fresh interpreter prints, warnings being errors."""
+def fresh(program, **changes):
+    """What a fresh interpreter prints, warnings being errors; None unsets a variable."""
     command = [sys.executable, "-W", "error", "-c", program]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = {k: v for k, v in {**os.environ, **changes}.items() if v is not None}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -65,3 +67,13 @@ def test_the_version_is_that_of_the_installed_package():
     import nbcode
 
     assert nbcode.__version__ == version("nbcode")
+
+
+def test_waiting_threads_are_tamed_before_torch_loads_and_by_the_user_first():
+    """Only the environment that OpenMP finds when torch loads it has an effect."""
+    program = (
+        "import json, os, sys, nbcode; "
+        "print(json.dumps([os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules]))"
+    )
+    assert fresh(program, GOMP_SPINCOUNT=None) == ["1000", False]
+    assert fresh(program, GOMP_SPINCOUNT="7") == ["7", False]

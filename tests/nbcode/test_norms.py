@@ -40,15 +40,15 @@ def defined(kind, case):
 
 
 def build(kind, case, dtype=np.float64):
-    """(x, parameters, ours, theirs): two functions of x and of gamma and beta."""
+    """(x, parameters, ours, theirs): two functions of x and of weight and bias."""
     rng = np.random.default_rng(case["seed"])
     channels = case["groups"] * case["size"]
     shape = (case["batch"], channels, *case["trailing"])
     last = shape[-min(case["last"], len(shape)) :]
     x = (case["mean"] + rng.normal(size=shape)).astype(dtype)
     per = last if kind in ("layer", "rms") else (channels,)
-    gamma = rng.normal(1, 0.5, per).astype(dtype) if case["affine"][0] else None
-    beta = rng.normal(size=per).astype(dtype) if case["affine"][1] else None
+    weight = rng.normal(1, 0.5, per).astype(dtype) if case["affine"][0] else None
+    bias = rng.normal(size=per).astype(dtype) if case["affine"][1] else None
     mean, var = rng.normal(size=channels), rng.uniform(0.5, 2, channels)
     eps, tensors = case["eps"], [torch.tensor(a, dtype=torch.float64) for a in (mean, var)]
     tensors = [t.to(torch.from_numpy(x).dtype) for t in tensors]
@@ -80,8 +80,8 @@ def build(kind, case, dtype=np.float64):
         return F.rms_norm(x, last, g, eps)
 
     if kind == "rms":
-        beta = None
-    return x, (gamma, beta), ours, theirs, tensors
+        bias = None
+    return x, (weight, bias), ours, theirs, tensors
 
 
 def backward(kind, dy, cache):
@@ -168,21 +168,21 @@ def test_backward_is_the_finite_difference(kind, case):
 
 @pytest.mark.parametrize("momentum", [0.1, None])
 def test_fifty_training_steps_in_step_with_torch(momentum):
-    """Gradient descent on x, gamma and beta alike, and the state after every step."""
+    """Gradient descent on x, weight and bias alike, and the state after every step."""
     rng, rate = np.random.default_rng(0), 0.02
     module = nn.BatchNorm2d(4, momentum=momentum, dtype=torch.float64)
-    gamma, beta = np.ones(4), np.zeros(4)
+    weight, bias = np.ones(4), np.zeros(4)
     mean, var, batches = np.zeros(4), np.ones(4), 0
     x, target = rng.normal(2, 3, (6, 4, 3, 2)), rng.normal(size=(6, 4, 3, 2))
     t = torch.from_numpy(x.copy()).requires_grad_()
     optimizer = torch.optim.SGD([t, *module.parameters()], lr=rate)
     for _ in range(50):
         y, cache = norms.batch_norm(
-            x, gamma, beta, mean, var, momentum=momentum, num_batches_tracked=batches
+            x, weight, bias, mean, var, momentum=momentum, num_batches_tracked=batches
         )
         mean, var, batches = cache[-3:]
-        dx, dgamma, dbeta = norms.batch_norm_backward(y - target, cache)
-        x, gamma, beta = x - rate * dx, gamma - rate * dgamma, beta - rate * dbeta
+        dx, dweight, dbias = norms.batch_norm_backward(y - target, cache)
+        x, weight, bias = x - rate * dx, weight - rate * dweight, bias - rate * dbias
         optimizer.zero_grad()
         ((module(t) - torch.from_numpy(target)) ** 2).sum().div(2).backward()
         optimizer.step()
@@ -190,9 +190,9 @@ def test_fifty_training_steps_in_step_with_torch(momentum):
         same(var, module.running_var, 1e-11)
         assert batches == module.num_batches_tracked
         same(x, t, 1e-10)
-        same(gamma, module.weight, 1e-10)
-        same(beta, module.bias, 1e-10)
-    y, _ = norms.batch_norm(x, gamma, beta, mean, var, training=False)
+        same(weight, module.weight, 1e-10)
+        same(bias, module.bias, 1e-10)
+    y, _ = norms.batch_norm(x, weight, bias, mean, var, training=False)
     same(y, module.eval()(t), 1e-10)
 
 
@@ -305,23 +305,23 @@ def test_empty_inputs_do_as_torch_does(kind, shape):
     """No result, no gradient of x, zero gradients, and a state that is what it was."""
     x, channels = np.zeros(shape), shape[1]
     per = (channels,) if kind not in ("layer", "rms") else shape[1:]
-    gamma, beta, dy = np.full(per, 2.0), np.ones(per), np.zeros(shape)
+    weight, bias, dy = np.full(per, 2.0), np.ones(per), np.zeros(shape)
     mean, var = np.full(channels, 3.0), np.full(channels, 5.0)
     training, t = kind == "batch", tensor(x)
-    g, b = tensor(gamma), tensor(beta)
+    g, b = tensor(weight), tensor(bias)
     state = torch.from_numpy(mean.copy()), torch.from_numpy(var.copy())
     if kind in ("batch", "batch_eval"):
         options = {"training": training, "num_batches_tracked": 6, "momentum": None}
-        y, cache = norms.batch_norm(x, gamma, beta, mean, var, **options)
+        y, cache = norms.batch_norm(x, weight, bias, mean, var, **options)
         theirs = reached(lambda: F.batch_norm(t, *state, g, b, training))
         assert cache.num_batches_tracked == 6 + training  # as torch's module counts
         same(cache.running_mean, state[0], 0)
         same(cache.running_var, state[1], 0)
     elif kind == "layer":
-        y, cache = norms.layer_norm(x, shape[1:], gamma, beta)
+        y, cache = norms.layer_norm(x, shape[1:], weight, bias)
         theirs = F.layer_norm(t, shape[1:], g, b)
     elif kind == "group":
-        y, cache = norms.group_norm(x, 2, gamma, beta)
+        y, cache = norms.group_norm(x, 2, weight, bias)
         theirs = F.group_norm(t, 2, g, b)
     elif kind == "instance":
         if len(shape) == 2:
@@ -330,18 +330,79 @@ def test_empty_inputs_do_as_torch_does(kind, shape):
             with pytest.raises(ValueError, match="x must have more than one trailing"):
                 norms.instance_norm(x)
             return
-        y, cache = norms.instance_norm(x, gamma, beta)
+        y, cache = norms.instance_norm(x, weight, bias)
         theirs = reached(lambda: F.instance_norm(t, weight=g, bias=b))
     else:
-        y, cache = norms.rms_norm(x, shape[1:], gamma)
+        y, cache = norms.rms_norm(x, shape[1:], weight)
         theirs = F.rms_norm(t, shape[1:], g)
     assert y.shape == shape
     if theirs is not None:
         same(y, theirs, 0)
-    dx, dgamma, *dbeta = backward(kind, dy, cache)
+    dx, dweight, *dbias = backward(kind, dy, cache)
     assert dx.shape == x.shape
-    assert dgamma.shape == per and not dgamma.any()
-    assert all(d.shape == per and not d.any() for d in dbeta)
+    assert dweight.shape == per and not dweight.any()
+    assert all(d.shape == per and not d.any() for d in dbias)
+
+
+def test_the_default_eps_is_torchs():
+    """Where the variance is as small as eps, eps is half of what is divided by."""
+    x = 3e-3 * np.random.default_rng(11).normal(size=(3, 4, 5))
+    t = torch.from_numpy(x)
+    same(norms.batch_norm(x)[0], F.batch_norm(t, None, None, training=True), 1e-11)
+    same(norms.layer_norm(x, 5)[0], F.layer_norm(t, (5,)), 1e-11)
+    same(norms.group_norm(x, 2)[0], F.group_norm(t, 2), 1e-11)
+    same(norms.instance_norm(x)[0], F.instance_norm(t), 1e-11)
+
+
+def test_the_default_momentum_is_torchs():
+    x, state = np.random.default_rng(12).normal(2, 3, (6, 4)), (np.zeros(4), np.ones(4))
+    _, cache = norms.batch_norm(x, None, None, *state)
+    module = nn.BatchNorm1d(4, dtype=torch.float64)
+    module(torch.from_numpy(x))
+    same(cache.running_mean, module.running_mean, 1e-12)
+    same(cache.running_var, module.running_var, 1e-12)
+    assert cache.num_batches_tracked is None  # nobody counted
+
+
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_momentum_at_its_ends_keeps_or_forgets_all(momentum):
+    x, state = np.random.default_rng(13).normal(2, 3, (6, 4)), (np.full(4, 5.0), np.ones(4))
+    _, cache = norms.batch_norm(x, None, None, *state, momentum=momentum)
+    expected = (x.mean(0), x.var(0, ddof=1)) if momentum else state
+    np.testing.assert_allclose(cache.running_mean, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(cache.running_var, expected[1], rtol=1e-12)
+
+
+def test_whole_numbers_count_as_float64():
+    x, dy = np.array([[1, 2], [3, 7]]), np.array([[1, 0], [2, 5]])
+    y, cache = norms.batch_norm(x, [2, 3], [0, 1])
+    expected, wide = norms.batch_norm(x * 1.0, np.array([2.0, 3.0]), np.array([0.0, 1.0]))
+    assert y.dtype == np.float64 and np.array_equal(y, expected)
+    gradients = (
+        norms.batch_norm_backward(dy, cache),
+        norms.batch_norm_backward(1.0 * dy, wide),
+    )
+    for a, b in zip(*gradients, strict=True):
+        assert a.dtype == np.float64 and np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ["batch", "layer", "group", "instance", "rms"])
+def test_zero_over_zero_is_refused_and_no_variance_below(kind):
+    """eps is 0: one constant entry among others is enough to refuse; a tiny one is not."""
+    x = np.random.default_rng(14).normal(size=(3, 4, 5))
+    calls = {
+        "batch": (lambda: norms.batch_norm(x, eps=0.0), np.s_[:, 0]),
+        "layer": (lambda: norms.layer_norm(x, (4, 5), eps=0.0), np.s_[0]),
+        "group": (lambda: norms.group_norm(x, 2, eps=0.0), np.s_[0, :2]),
+        "instance": (lambda: norms.instance_norm(x, eps=0.0), np.s_[0, 0]),
+        "rms": (lambda: norms.rms_norm(x, (4, 5), eps=0.0), np.s_[0]),
+    }
+    call, where = calls[kind]
+    x[where] *= 1e-100
+    assert np.isfinite(call()[0]).all()
+    x[where] = 0
+    with pytest.raises(ValueError, match="eps must be above 0 where a variance is 0"):
+        call()
 
 
 def test_rms_norms_default_eps_is_torchs():
@@ -374,21 +435,21 @@ def test_nothing_that_goes_in_is_changed_or_comes_out(kind):
     rng, shape = np.random.default_rng(9), (4, 6, 5)
     x, dy = rng.normal(size=shape), rng.normal(size=shape)
     per = 5 if kind in ("layer", "rms") else 6
-    gamma, beta, mean, var = np.ones(per), np.zeros(per), np.full(6, 2.0), np.full(6, 3.0)
-    arrays = [x, dy, gamma, beta, mean, var]
+    weight, bias, mean, var = np.ones(per), np.zeros(per), np.full(6, 2.0), np.full(6, 3.0)
+    arrays = [x, dy, weight, bias, mean, var]
     before = [a.copy() for a in arrays]
     if kind in ("batch", "batch_eval"):
-        y, cache = norms.batch_norm(x, gamma, beta, mean, var, training=kind == "batch")
+        y, cache = norms.batch_norm(x, weight, bias, mean, var, training=kind == "batch")
         assert not np.shares_memory(cache.running_mean, mean)
         assert not np.shares_memory(cache.running_var, var)
     elif kind == "rms":
-        y, cache = norms.rms_norm(x, 5, gamma)
+        y, cache = norms.rms_norm(x, 5, weight)
     elif kind == "group":
-        y, cache = norms.group_norm(x, 3, gamma, beta)
+        y, cache = norms.group_norm(x, 3, weight, bias)
     elif kind == "layer":
-        y, cache = norms.layer_norm(x, 5, gamma, beta)
+        y, cache = norms.layer_norm(x, 5, weight, bias)
     else:
-        y, cache = norms.instance_norm(x, gamma, beta)
+        y, cache = norms.instance_norm(x, weight, bias)
     first = backward(kind, dy, cache)
     y[:] = 0  # the cache is no view of the result
     for a, b in zip(first, backward(kind, dy, cache), strict=True):

@@ -96,8 +96,10 @@ def test_random_weights_have_each_layers_own_std():
     assert not weights[2].any()
     same = signals.random_weights([4, 4, 4], 1.0, np.random.default_rng(1))
     assert not np.array_equal(*same)
-    again = signals.random_weights([4, 4, 4], 1.0, np.random.default_rng(1))
+    again = signals.random_weights((4, 4, 4), (1.0, 1.0), rng=np.random.default_rng(1))
     assert np.array_equal(same, again)
+    (alone,) = signals.random_weights([4, 4], [2.0], rng=np.random.default_rng(1))
+    assert np.array_equal(alone, 2 * same[0])
 
 
 NETWORKS = st.fixed_dictionaries(
@@ -195,6 +197,21 @@ def test_one_unit_a_layer_by_hand():
     assert [d.item() for d in deltas] == [-35.0, 35.0, 5.0]
     deltas = signals.backward(np.array([5.0]), weights, zs, "leaky_relu")
     assert [d.item() for d in deltas] == pytest.approx([-0.35, 0.35, 5.0], rel=1e-12)
+
+
+def test_lists_do_as_arrays():
+    lists, arrays = (
+        [[[1, 2], [3, -4]], [[1, 1]]],
+        [np.array([[1, 2], [3, -4.0]]), np.ones((1, 2))],
+    )
+    (zs, xs), expected = (
+        signals.forward([1, -1], lists),
+        signals.forward(np.array([1, -1]), arrays),
+    )
+    for a, b in zip(zs + xs, expected[0] + expected[1], strict=True):
+        assert np.array_equal(a, b)
+    deltas = signals.backward([2], lists, [z.tolist() for z in zs])
+    assert [d.tolist() for d in deltas] == [[2.0, 2.0], [2]]
 
 
 def test_a_callable_does_as_its_name():

@@ -156,7 +156,29 @@ def test_named_kinks_give_the_same_as_unnamed_ones(place):
     assert theory.expectation(bent, 1.0, ()) == pytest.approx(named, rel=1e-9)
 
 
-@pytest.mark.parametrize("start", [-6, -2, 0, 2, 6])
+@given(place=st.floats(-6, 5.9), width=st.floats(0.1, 0.4), q=st.floats(0.1, 10))
+@settings(deadline=None, derandomize=True, max_examples=100)
+def test_a_feature_wider_than_a_tenth_is_found_unnamed(place, width, q):
+    low, high = place * np.sqrt(q), (place + width) * np.sqrt(q)
+    found = theory.expectation(lambda z: ((z > low) & (z < high)) * 1.0, q, ())
+    expected = partial(0, low / np.sqrt(q), high / np.sqrt(q))
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("width", [0.01, 1e-4])
+@pytest.mark.parametrize("q", [0.25, 1.0, 9.0])
+def test_a_narrower_feature_is_exact_where_it_is_named(width, q):
+    low, high = 0.53, 0.53 + width
+
+    def spike(z):
+        return ((z > low) & (z < high)) * 1.0
+
+    expected = partial(0, low / np.sqrt(q), high / np.sqrt(q))
+    assert theory.expectation(spike, q, (low, high)) == pytest.approx(expected, rel=1e-6)
+    assert theory.expectation(spike, q) == 0  # as the docstring warns: seen by no node
+
+
+@pytest.mark.parametrize("start", [-6, -2, 0, 1, 2, 6])
 def test_a_jump_or_kink_cannot_hide_at_the_end_of_an_interval(start):
     """Unnamed, at places ever nearer to one of the quadrature's own."""
     for k in start + np.array([1, -1, 0.5]) * 10.0 ** -np.arange(1, 8)[:, None]:
