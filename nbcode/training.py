@@ -33,8 +33,7 @@ import torch
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from nbcode import _validate, theory
-from nbcode.networks import stack
+from nbcode import _stack, _validate, theory
 
 NORMS = ("batch", "layer")
 OPTIMIZERS = ("sgd", "adam")
@@ -91,7 +90,7 @@ class Runs:
         state = {name: [t[:, None] for t in getattr(self, name)] for name in PER_UNIT}
         state["weights"] = [w.mT for w in self.weights]
         network = _network(self.activation, self.norm)
-        return stack.accuracy(network, state, *_data(x, y, sizes, place))
+        return _stack.accuracy(network, state, *_data(x, y, sizes, place))
 
 
 def train(
@@ -167,7 +166,7 @@ def train(
     with _denormals_flushed():
         state, done, loss, grad_rms, curve = _descend(
             network,
-            stack.state(start, start_biases, norm, **place),
+            _stack.state(start, start_biases, norm, **place),
             ["weights", "gammas", "betas"] + ["biases"] * bias,
             _step(learning_rate, len(start[0]), optimizer, momentum, place),
             _batches(inputs, labels, batch_size, rng),
@@ -203,8 +202,8 @@ def _descend(network, state, trained, step, batches, steps, watched, every):
         # Steps first: zip draws no batch after the last of them.
         for i, (x, y) in zip(_shown(steps), batches, strict=False):
             if watched and i % every == 0:
-                curve[i // every] = stack.accuracy(network, state, *watched)
-            grads, loss, running = stack.gradients(network, state, trained, x, y)
+                curve[i // every] = _stack.accuracy(network, state, *watched)
+            grads, loss, running = _stack.gradients(network, state, trained, x, y)
             losses[i] = loss.cpu().numpy()
             if i == 0:
                 grad_rms[:] = [_rms_by_run(g) for g in grads["weights"]]
@@ -294,7 +293,7 @@ def _network(activation, norm):
         _validate.choice("norm", norm, NORMS)
     own = {"linear": torch.nn.Identity(), "tanh": torch.tanh, "sigmoid": torch.sigmoid}
     phi = own.get(activation) or getattr(torch.nn.functional, activation)
-    return partial(stack.forward, phi=phi, norm=norm)
+    return partial(_stack.forward, phi=phi, norm=norm)
 
 
 def _batches(x, y, batch_size, rng):
@@ -326,6 +325,8 @@ def _step(learning_rate, runs, optimizer, momentum, place):
             f"momentum must be 0 with optimizer={optimizer!r}, got {momentum}: only 'sgd' "
             "takes one"
         )
-    direction = stack.adam if optimizer == "adam" else partial(stack.sgd, momentum=momentum)
+    direction = (
+        _stack.adam if optimizer == "adam" else partial(_stack.sgd, momentum=momentum)
+    )
     rate = torch.tensor(rates, **place)[:, None, None]
-    return partial(stack.step, rate=rate, direction=direction)
+    return partial(_stack.step, rate=rate, direction=direction)

@@ -21,7 +21,7 @@ import numpy, pkgutil, time
 start = time.perf_counter()
 import nbcode
 for module in pkgutil.iter_modules(nbcode.__path__):
-    if module.name not in ("networks", "training"):  # these are about torch
+    if module.name not in ("networks", "training", "_stack"):  # these are about torch
         __import__(f"nbcode.{module.name}")
 print(time.perf_counter() - start)
 """

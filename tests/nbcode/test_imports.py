@@ -11,11 +11,10 @@ HEAVY = ("torch", "matplotlib", "scipy", "sklearn", "IPython")
 PROGRAM = """
 import importlib, json, pkgutil, sys
 import nbcode, nbcode.exercises
-light = []
-for module in pkgutil.iter_modules(nbcode.__path__, "nbcode."):
-    if module.name not in ("nbcode.networks", "nbcode.training"):  # are about torch
-        light.append(module.name)
-        importlib.import_module(module.name)
+found = {module.name for module in pkgutil.iter_modules(nbcode.__path__, "nbcode.")}
+light = sorted(found - {"nbcode.networks", "nbcode.training", "nbcode._stack"})  # torch's
+for name in light:
+    importlib.import_module(name)
 print(json.dumps([light, sorted(sys.modules)]))
 """
 

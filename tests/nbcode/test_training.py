@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nbclient import NotebookClient
 
 from nbcode import theory, training
-from nbcode.networks import stack
+from nbcode import _stack
 from nbcode.training import train
 
 MODULES = {
@@ -499,7 +499,7 @@ def test_a_loss_that_is_infinite_may_recover():
     assert np.isinf(loss[0]) and loss[1] < 1
 
 
-FILES = {training.__file__, stack.__file__}
+FILES = {training.__file__, _stack.__file__}
 OUTSIDE = "outside of the loop"
 
 
