@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 
-from nbcode import theory, training
-from nbcode import _stack
+from nbcode import _stack, theory, training
 from nbcode.training import train
 
 MODULES = {
