@@ -222,8 +222,9 @@ def _show(value, digits):
     if isinstance(value, Integral):
         return str(value)
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        text = f"{value:#.{digits}g}"
-        return f"{value:.0f}" if abs(value) >= 10 ** (digits - 1) else text.rstrip(".")
+        if abs(value) >= 10 ** (digits - 1):
+            return f"{value:.0f}"
+        return f"{value:#.{digits}g}".rstrip(".")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 

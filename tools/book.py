@@ -15,21 +15,28 @@ import re
 import subprocess
 import sys
 import tomllib
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
 
+import edges
 import pages
 import rules
 
 ROOT = Path(__file__).resolve().parent.parent
 COVER = "book/_static/cover.svg"
+# One core each, since two chapters are executed at a time; and no bars of progress.
+QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
 
 
 def text(file):
-    return (ROOT / file).read_bytes().decode("utf-8", errors="ignore")
+    """What a file says, to the byte, so that it can be written back."""
+    try:
+        return (ROOT / file).read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        sys.exit(f"{file} is no text in UTF-8: {error}. Save it as such.")
 
 
 def repository():
@@ -47,8 +54,16 @@ def own_files():
     return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+def own_texts():
+    """Of these files all that are text, which has no zero bytes: pairs (file, text)."""
+    for file in own_files():
+        if b"\0" not in (ROOT / file).read_bytes():
+            yield file, text(file)
+
+
 def chapters(files=()):
-    return [Path(f) for f in files] or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    found = [Path(f) for f in files] or sorted((ROOT / "notebooks").glob("*.ipynb"))
+    return found or sys.exit(f"{ROOT / 'notebooks'} holds no chapter.")
 
 
 def shown(path):
@@ -67,20 +82,28 @@ def read(path):
     return nbformat.v4.reads(path.read_text(encoding="utf-8"))  # as it is, nothing repaired
 
 
-def execute(path, folder=None):
-    """The notebook with new outputs, executed top to bottom in a fresh kernel."""
+def execute(path, folder=None, watch=False, **environment):
+    """The notebook with new outputs, executed top to bottom in a fresh kernel.
+
+    With `watch`, the numbers that its cells format are among the outputs: edges.taken.
+    """
     from nbclient import NotebookClient
 
     nb = read(path)
+    arguments = ["--log-level=ERROR"]
+    if watch:
+        arguments.append("--IPKernelApp.extra_extensions=edges")
+        tools = [str(ROOT / "tools"), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, tools))
     NotebookClient(
         nb,
         timeout=600,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder or Path(path).parent)}},
-        extra_arguments=["--log-level=ERROR"],
+        extra_arguments=arguments,
         coalesce_streams=True,
         record_timing=False,
-    ).execute()
+    ).execute(env=os.environ | QUIET | environment)
     for cell, output in rules.outputs(nb):
         if output.get("name") == "stderr":
             place = where(path, nb, cell)
@@ -104,16 +127,34 @@ def clean(nb):
     return nb
 
 
-def run_one(path):
-    nbformat.write(clean(execute(path)), path)
-    return f"{shown(path)}: executed"
+def differences(path, nb, other):
+    """What two executions of a chapter, under two arithmetics, show differently."""
+    for cell, second in zip(rules.code_cells(nb), rules.code_cells(other), strict=True):
+        found = list(edges.problems(edges.taken(cell), edges.taken(second)))
+        if not found and rules.compared(cell) != rules.compared(second):
+            found = ["shows something else under other arithmetic: print less."]
+        yield from (f"{where(path, nb, cell)} {what}" for what in found)
 
 
 def run(files):
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two at a time, one core each
-    with ProcessPoolExecutor(2) as pool:
-        for line in pool.map(run_one, chapters(files)):
-            print(line)
+    """Execute each chapter under two arithmetics, and store it if they agree."""
+    jobs = [(path, how) for path in chapters(files) for how in ({}, edges.PLAIN)]
+    failed = 0
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(execute, path, watch=True, **how) for path, how in jobs]
+        for (path, _), *both in zip(jobs[::2], runs[::2], runs[1::2], strict=True):
+            try:
+                nb, other = (done.result() for done in both)
+                problems = list(differences(path, nb, other))
+            except Exception as error:
+                under = "" if both[0].exception() else " under other arithmetic"
+                problems = [f"{shown(path)}{under}: {error}"]
+            if not problems:
+                nbformat.write(clean(nb), path)
+            failed += bool(problems)
+            print(*problems or [f"{shown(path)}: executed"], sep="\n", flush=True)
+    if failed:
+        return f"{failed} of the chapters are not stored: see above."
     (ROOT / COVER).write_bytes(cover().encode("utf-8"))
     write_pages()
     return check(files)
@@ -189,8 +230,8 @@ def name_problems():
         r"(?:colab\.research\.google\.com/github|git\+https://github\.com)/([\w.-]+/[\w.-]+)"
         rf"|([\w.-]+/{re.escape(repo)})(?![\w-])"
     )
-    for file in own_files():
-        for number, line in enumerate(text(file).splitlines(), 1):
+    for file, content in own_texts():
+        for number, line in enumerate(content.splitlines(), 1):
             for match in mention.finditer(line):
                 if (name := match[1] or match[2]) not in names:
                     yield (
@@ -216,8 +257,8 @@ def check(files):
 
 
 def replace_everywhere(pairs):
-    for file in own_files():
-        before = after = text(file)
+    for file, before in list(own_texts()):  # before any is changed: one may be refused
+        after = before
         for pattern, becomes in pairs:
             after = re.sub(pattern, becomes, after, flags=re.M)
         if after != before:

@@ -69,6 +69,8 @@ def recorded(chapters, kind):
         if any(said):
             title = nb.cells[0].source.splitlines()[0].removeprefix("# ")
             found[stem, title] = list(filter(None, said))
+    if not found:
+        raise ValueError(f"no chapter records a {kind}")
     return found
 
 

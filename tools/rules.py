@@ -39,6 +39,16 @@ def outputs(nb):
     return [(cell, output) for cell in code_cells(nb) for output in cell.get("outputs", [])]
 
 
+def compared(cell):
+    """What a cell shows that is the same on every machine: all but its pictures."""
+    shown = []
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        written = {kind: data[kind] for kind in data if not kind.startswith("image/")}
+        shown.append((output.get("text"), written))
+    return shown
+
+
 def tags(cell):
     return cell.metadata.get("tags", [])
 
@@ -111,6 +121,8 @@ def exercise_rules(nb):
                 labels[found[1]] = cell
             else:
                 yield cell, f"exercise{argument} has no `:label:` for a solution to name."
+    if not labels and not solved:
+        yield None, "has no exercise: see another chapter's for the form."
     for name in labels.keys() - solved.keys():
         yield labels[name], f"exercise {name} has no `:::{{solution}} {name}`."
     for name in solved.keys() - labels.keys():
@@ -160,6 +172,8 @@ def name_rules(nb, file, repository, version):
     install = f"git+https://github.com/{repository}@v{version}"
     if not any(colab in cell.source for cell in prose_cells(nb)[:1]):
         yield nb.cells[0], f"has no link *Open in Colab* to {colab}."
+    if not code_cells(nb):
+        yield None, "has no set-up cell: copy the first chapter's."
     for number, cell in enumerate(code_cells(nb)):
         if (number == 0) != ("setup" in tags(cell)):
             yield cell, "the first code cell, and only it, is set-up and tagged `setup`."

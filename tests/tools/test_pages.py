@@ -115,10 +115,19 @@ def test_a_changed_verdict_is_told(project):
 
 
 def test_a_chapter_that_is_gone_is_told(project):
+    save("03_third", chapter("Third", reproduced=[FIGURE]))
+    book.write_pages()
     place("02_second").unlink()
     claims, reproductions = book.page_problems()
     assert claims.startswith("book/claims.md, line")
     assert reproductions.startswith("book/reproductions.md, line")
+
+
+def test_chapters_that_record_nothing_are_told(project):
+    for path in book.chapters():
+        save(path.stem, chapter("Silent"))
+    (problem,) = book.page_problems()
+    assert "no chapter records a claim" in problem
 
 
 @pytest.mark.parametrize("was", ['"anchor"', '"cells"'])

@@ -152,6 +152,15 @@ def test_broken_notebook_is_told_where_and_what(good, name):
     assert len(problems) == 1 or name in TWO_RULES, problems
 
 
+def test_notebook_with_nothing_to_check_is_told(good):
+    good.cells = good.cells[:1]
+    told = {what for at, what in found(good) if at is None}
+    assert told == {
+        "has no set-up cell: copy the first chapter's.",
+        "has no exercise: see another chapter's for the form.",
+    }
+
+
 def test_large_file(good):
     assert "larger than 1 MB" in found(good, size=1_000_001)[0][1]
 
@@ -196,17 +205,39 @@ def test_name_is_changed_everywhere_and_nothing_else_is(copied):
     old, new = book.repository(), "new-owner/" + "new.book"  # this file names neither
     near = " ".join([f"x{old}", f"{old}2", f"{old}-two", old.replace("/", "/x")])
     (copied / "near.txt").write_text(f"{near} <{old}> ({old}).\n")
-    before = {file: book.text(file) for file in book.own_files()}
+    before = dict(book.own_texts())
     book.rename(new)
     assert book.repository() == new
     assert book.text("near.txt") == f"{near} <{new}> ({new}).\n"
     (copied / "near.txt").unlink()
-    assert [file for file in book.own_files() if old in book.text(file)] == []
+    assert [file for file, content in book.own_texts() if old in content] == []
     assert list(book.name_problems()) == []
     for path in book.chapters():
         assert list(iter_validate(book.read(path))) == []
     book.rename(old)
-    assert {file: book.text(file) for file in book.own_files()}.items() <= before.items()
+    del before["near.txt"]
+    assert dict(book.own_texts()) == before
+
+
+def test_what_is_no_text_stays_as_it_is(copied):
+    picture = b"\x89PNG\x00" + book.repository().encode() + b"\xff"
+    (copied / "picture.png").write_bytes(picture)
+    book.rename("new-owner/" + "new.book")
+    assert (copied / "picture.png").read_bytes() == picture
+
+
+def test_text_in_another_encoding_is_refused_before_anything_is_changed(copied):
+    (copied / "zz.txt").write_bytes("Glühend".encode("latin-1"))
+    before = (copied / "README.md").read_bytes()
+    with pytest.raises(SystemExit, match=r"zz\.txt is no text in UTF-8"):
+        book.rename("new-owner/" + "new.book")
+    assert (copied / "README.md").read_bytes() == before
+
+
+def test_no_chapter_at_all_is_told(copied):
+    shutil.rmtree(copied / "notebooks")
+    with pytest.raises(SystemExit, match="holds no chapter"):
+        book.check([])
 
 
 @pytest.mark.parametrize(
