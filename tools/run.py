@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from edges import PLAIN
+
 PYTEST = ["-m", "pytest", "-q", "--tb=short"]
 NBVAL = ["--nbval", "--nbval-current-env", "-n", "2", "--dist", "loadfile"]
 STEPS = {
@@ -60,15 +62,6 @@ STEPS = {
 }
 # Not part of `make test`, for time.
 APART = ("arithmetic", "colab")
-# Two threads, and code that a processor of 2005 could run: torch's own kernels, oneDNN,
-# MKL and NumPy's OpenBLAS each have a switch. They round otherwise than this processor's.
-PLAIN = {
-    "OMP_NUM_THREADS": "2",
-    "ATEN_CPU_CAPABILITY": "default",
-    "ONEDNN_MAX_CPU_ISA": "SSE41",
-    "MKL_CBWR": "COMPATIBLE",
-    "OPENBLAS_CORETYPE": "Prescott",
-}
 
 
 def good(commands, env):
