@@ -115,7 +115,7 @@ def unit(number: float, spec: str) -> float:
 def problems(here: list, there: list) -> Iterator[str]:
     """What the numbers of a cell, formatted under two arithmetics, say of it."""
     if [spec for _, spec in here] != [spec for _, spec in there]:
-        yield "formats other numbers under other arithmetic: give each its line always."
+        yield "shows other numbers under other arithmetic: print what is always there."
         return
     for (a, spec), (b, _) in zip(here, there, strict=True):
         last = unit(a, spec)
