@@ -131,7 +131,7 @@ def differences(path, nb, other):
     """What two executions of a chapter, under two arithmetics, show differently."""
     for cell, second in zip(rules.code_cells(nb), rules.code_cells(other), strict=True):
         found = list(edges.problems(edges.taken(cell), edges.taken(second)))
-        if not found and rules.compared(cell) != rules.compared(second):
+        if not found and edges.compared(cell) != edges.compared(second):
             found = ["shows something else under other arithmetic: print less."]
         yield from (f"{where(path, nb, cell)} {what}" for what in found)
 

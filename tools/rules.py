@@ -39,16 +39,6 @@ def outputs(nb):
     return [(cell, output) for cell in code_cells(nb) for output in cell.get("outputs", [])]
 
 
-def compared(cell):
-    """What a cell shows that is the same on every machine: all but its pictures."""
-    shown = []
-    for output in cell.get("outputs", []):
-        data = output.get("data", {})
-        written = {kind: data[kind] for kind in data if not kind.startswith("image/")}
-        shown.append((output.get("text"), written))
-    return shown
-
-
 def tags(cell):
     return cell.metadata.get("tags", [])
 

@@ -63,9 +63,9 @@ def found(a, b, spec=".1f"):
     [
         (2.4501, 2.4499),  # flips
         (2.4501, 2.4502),
-        (2.459, 2.4591),  # nearer than a tenth of 0.1, and not still
-        (-2.459, -2.4591),
-        (-1e-9, 1e-9),  # -0.0
+        (2.459, 2.4595),  # nearer than a tenth of 0.1, and moved by a thirtieth of the way
+        (-2.459, -2.4595),
+        (2.42, 2.4235),  # further, and moved by a tenth
     ],
 )
 def test_number_next_to_an_edge_is_refused(a, b):
@@ -78,9 +78,9 @@ def test_number_next_to_an_edge_is_refused(a, b):
     [
         (2.5, 2.5),
         (2.45, 2.45),  # the same to the bit
-        (2.459, 2.459 + 1e-10),  # moved by less than a thousandth of its way
-        (2.461, 2.4611),  # further than a tenth
-        (2.40, 2.401),
+        (2.459, 2.4592),  # moved by less than a thirtieth
+        (2.461, 2.4615),  # further than a tenth, and moved by less than a tenth
+        (2.42, 2.4225),
     ],
 )
 def test_number_far_from_an_edge_may_be_printed(a, b):
@@ -136,7 +136,7 @@ def test_chapter_that_is_the_same_everywhere_is_stored_without_its_numbers(run):
     "here, there, says",
     [
         (chapter(2.4501), chapter(2.4502), "cell 2 prints 2.5 for 2.4501"),
-        (chapter(2.5), chapter(2.5, "2.6\n"), "cell 2 shows something else"),
+        (chapter(2.5), chapter(2.5, "2.5 more\n"), "cell 2 shows something else"),
         (chapter(2.5), ValueError("no"), "01.ipynb under other arithmetic: no"),
         (ValueError("no"), chapter(2.5), "01.ipynb: no"),
     ],
