@@ -13,4 +13,4 @@ import os
 # a thousand turns. OpenMP reads it once, when torch loads it: import nbcode before torch.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
