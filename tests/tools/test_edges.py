@@ -12,10 +12,14 @@ import edges
 CELL = """
 import numpy as np
 from nbcode import check
-digits = 2
+digits, unseen = 2, f"{0.987:.2f}"
 print(f"{1 / 3:.{digits}f} {np.float32(0.5):>8.1%} {7:.2f} {'text':.2}", f"{-2e-5:.1e}")
 check.predicted_measured(("a row", 0.25, 0.251, "luck"))
 f"{math.nan:.1f}" if "math" in dir() else f"{np.inf:.1f}"
+"""
+NEXT = """
+import os
+print("0.33", f"{8.25:.2f}", os.environ["TQDM_DISABLE"])
 """
 PRINTED = [(1 / 3, ".2f"), (0.5, ">8.1%"), (-2e-5, ".1e"), (0.25, "#.3g"), (0.251, "#.3g")]
 
@@ -24,16 +28,18 @@ PRINTED = [(1 / 3, ".2f"), (0.5, ">8.1%"), (-2e-5, ".1e"), (0.25, "#.3g"), (0.25
 def executed(tmp_path_factory):
     """The cell, executed as it is and watched."""
     path = tmp_path_factory.mktemp("chapter") / "01.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(CELL)]), path)
-    return [book.execute(path, watch=watch).cells[0] for watch in (False, True)]
+    nbformat.write(new_notebook(cells=[new_code_cell(CELL), new_code_cell(NEXT)]), path)
+    return [book.execute(path, watch=watch).cells for watch in (False, True)]
 
 
 def test_what_a_cell_and_nbcode_format_is_taken_out_of_the_outputs(executed):
-    plain, watched = executed
+    (plain, _), (watched, following) = executed
     assert edges.taken(watched) == PRINTED
     assert edges.taken(watched) == []
     assert len(plain.outputs) == 3
     assert watched.outputs == plain.outputs
+    assert edges.taken(following) == [(8.25, ".2f")]
+    assert following.outputs[0].text == "0.33 8.25 1\n"
 
 
 @pytest.mark.parametrize(
