@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NOTHING = "no mutant has this name"
 MUTMUT = [sys.executable, "-m", "mutmut"]
 # Threads of torch do not survive a fork, and a bar of progress hides what is printed.
 QUIET = {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
@@ -25,7 +26,7 @@ def call(*arguments):
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | QUIET, capture_output=True, text=True
     )
-    if done.returncode:
+    if done.returncode and NOTHING not in arguments:
         sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
     return done.stdout
 
@@ -37,7 +38,7 @@ def states():
 
 
 def main(number=300, seed=0):
-    call("run", "no mutant of this name")  # makes them, and finds out which test runs what
+    call("run", NOTHING)  # makes the mutants, and finds out which test runs what
     sample = random.Random(seed).sample(sorted(states()), number)
     call("run", *sample)
     found = states()
