@@ -38,12 +38,11 @@ def random_weights(
 
     Args:
         widths: units a layer, input first: [n_0, ..., n_L], at least two of them.
-        std: standard deviation of a weight, one for all layers or one for each; not
-            negative.
+        std: standard deviation of a weight, not negative: one for all layers, or for each.
         rng: NumPy random generator.
 
     Returns:
-        [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}), float64.
+        [W^1, ..., W^L], float64.
 
     >>> [w.shape for w in random_weights([4, 8, 2], 0.1, rng=np.random.default_rng(0))]
     [(8, 4), (2, 8)]
@@ -62,7 +61,7 @@ def random_weights(
             f"std must be one number or {layers}, one a layer, got {len(stds)}"
         )
     stds = stds * layers if len(stds) == 1 else stds
-    shapes = zip(sizes[1:], sizes, strict=False)
+    shapes = zip(sizes[1:], sizes[:-1], strict=True)
     return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
 
 
@@ -118,8 +117,8 @@ def backward(
     matrices, arrays = _matrices(weights), [np.asarray(z) for z in zs]
     delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
     shapes = [(*delta.shape[:-1], W.shape[0]) for W in matrices]
-    if [z.shape for z in arrays] != shapes or delta.shape != shapes[-1]:
-        got = [z.shape for z in arrays]
+    got = [z.shape for z in arrays]
+    if got != shapes or delta.shape != shapes[-1]:
         raise ValueError(
             f"zs must have the shapes {shapes}, as weights and delta do, got {got} and "
             f"delta {delta.shape}: pass the first list that forward() returned"
