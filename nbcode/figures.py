@@ -149,11 +149,8 @@ def show(fig: "matplotlib.figure.Figure") -> None:
 def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0.0) -> None:
     """Write a line's name at its right end, in its colour, instead of a legend.
 
-    Args:
-        ax: the axes that hold the line.
-        text: the name.
-        line: the ``Line2D``, which has a finite point; the one drawn last if None.
-        dy: shift in points, where two ends meet.
+    line is a ``Line2D`` with a finite point, the one drawn last if None; dy shifts the
+    text, in points, where two ends meet.
 
     >>> fig, ax = subplots()
     >>> _ = ax.plot([1, 2, 3])
