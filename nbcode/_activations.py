@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-
 
 def _ndtr(z):
     from scipy.special import ndtr
@@ -19,16 +17,24 @@ def _expit(z):
     return expit(z)
 
 
-def _elu(z, scale=1.0, alpha=1.0):
-    return scale * np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
-
-
-def _elu_slope(z, scale=1.0, alpha=1.0):
-    return scale * np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0)))
-
-
 def _gelu_slope(z):
     return _ndtr(z) + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+
+def _elu(scale, alpha):
+    return (
+        lambda z: scale * np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))),
+        lambda z: scale * np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0))),
+        (0.0,),
+    )
+
+
+def _clip(low, high):
+    return (
+        lambda z: np.clip(z, low, high),
+        lambda z: ((z > low) & (z < high)) * 1.0,
+        (low, high),
+    )
 
 
 # name: (φ, φ', the kinks of φ)
@@ -40,25 +46,13 @@ NAMED: dict[str, tuple[Callable, Callable, tuple[float, ...]]] = {
         lambda z: np.where(z > 0, 1.0, 0.01),
         (0.0,),
     ),
-    "relu6": (
-        lambda z: np.clip(z, 0.0, 6.0),
-        lambda z: ((z > 0) & (z < 6)) * 1.0,
-        (0.0, 6.0),
-    ),
-    "hardtanh": (
-        lambda z: np.clip(z, -1.0, 1.0),
-        lambda z: (abs(z) < 1) * 1.0,
-        (-1.0, 1.0),
-    ),
+    "relu6": _clip(0.0, 6.0),
+    "hardtanh": _clip(-1.0, 1.0),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2, ()),
     "sigmoid": (_expit, lambda z: _expit(z) * _expit(-z), ()),
     "softplus": (lambda z: np.logaddexp(0.0, z), _expit, ()),
-    "elu": (_elu, _elu_slope, (0.0,)),
-    "selu": (
-        lambda z: _elu(z, _SELU_SCALE, _SELU_ALPHA),
-        lambda z: _elu_slope(z, _SELU_SCALE, _SELU_ALPHA),
-        (0.0,),
-    ),
+    "elu": _elu(1.0, 1.0),
+    "selu": _elu(1.0507009873554805, 1.6732632423543772),
     "gelu": (lambda z: z * _ndtr(z), _gelu_slope, ()),
     "silu": (lambda z: z * _expit(z), lambda z: _expit(z) * (1 + z * _expit(-z)), ()),
 }

@@ -11,8 +11,7 @@ from nbcode import _validate
 class Cache(NamedTuple):
     """What a forward pass keeps for its backward pass, and batch norm's new running state.
 
-    The last three fields are what a caller may want: the running statistics after this
-    batch, new arrays, for the next call. They are None where none were given.
+    Callers may want the last three fields, for the next call; None where none were given.
     """
 
     normalized: np.ndarray  # x̂, float64, in the shape of x
@@ -29,8 +28,8 @@ class Cache(NamedTuple):
     num_batches_tracked: int | None = None
 
 
-def centre(x, axes):
-    """(mean, x − mean) in float64, as if the mean had no rounding error.
+def moments(x, axes):
+    """(mean, x − mean, variance) in float64, as if the mean had no rounding error.
 
     A mean of 10⁸ standard deviations is rounded at 10⁻⁸ of one, many times over in a long
     sum. That error is in every centred entry alike, so that their own mean shows it: Chan,
@@ -40,7 +39,8 @@ def centre(x, axes):
     first = mean(x, axes)
     x = x - first
     error = mean(x, axes)
-    return first + error, x - error
+    values = x - error
+    return first + error, values, mean(values**2, axes)
 
 
 def mean(a, axes):
@@ -129,6 +129,5 @@ def running(mean, var, channels):
 
 def mixed(old, new, share):
     """The running statistic after a batch, which has that share in it."""
-    return ((1 - share) * old.astype(np.float64) + share * new.reshape(-1)).astype(
-        old.dtype
-    )
+    exact = (1 - share) * old.astype(np.float64) + share * new.reshape(-1)
+    return exact.astype(old.dtype)

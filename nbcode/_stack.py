@@ -31,8 +31,8 @@ def state(weights, biases, norm, **place) -> State:
 def forward(state: State, x, *, phi, norm, training):
     """(logits of shape (runs, samples, classes), batch norm's running statistics after)."""
     h = x
-    running: State = {"running_means": [], "running_vars": []}
     last = len(state["weights"]) - 1
+    running: State = {"running_means": [], "running_vars": []}
     for i, (w, b) in enumerate(zip(state["weights"], state["biases"], strict=True)):
         h = torch.baddbmm(b, h.expand(len(w), -1, -1), w)
         if i == last:
@@ -76,11 +76,11 @@ def gradients(network, state: State, trained, x, y):
     """
     parameters = [t.requires_grad_() for name in trained for t in state[name]]
     logits, running = network(state, x, training=True)
-    runs = len(logits)
+    labels = y.expand(len(logits), -1)
     loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), y.expand(runs, -1).flatten(), reduction="none"
+        logits.flatten(0, 1), labels.flatten(), reduction="none"
     )
-    loss = loss.view(runs, -1).mean(-1)
+    loss = loss.view_as(labels).mean(-1)
     grads = iter(torch.autograd.grad(loss.sum(), parameters))
     by_name = {name: [next(grads) for _ in state[name]] for name in trained}
     return by_name, loss.detach(), running

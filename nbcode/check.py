@@ -9,20 +9,21 @@ from numpy.typing import ArrayLike
 
 from nbcode import _validate
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def predicted_measured(
     *rows: tuple[str, float, float, str], rtol: float = 0.05, digits: int = 3
 ) -> None:
     """Show *predicted · measured · why they differ* as a table, and assert the agreement.
 
+    An AssertionError names the row whose numbers differ by more than rtol.
+
     Args:
         *rows: (what, predicted, measured, why), one a line of the table. Text is Markdown
             in one line without vertical bars, which would end a table's cell.
         rtol: largest difference, relative to what was predicted, that counts as agreement.
         digits: significant digits to show. Show no more than another machine gets too.
-
-    Raises:
-        AssertionError: naming the row, if predicted and measured differ by more than rtol.
 
     >>> predicted_measured(("ReLU keeps", 0.5, 0.498, "500 samples"))
     <IPython.core.display.Markdown object>
@@ -41,9 +42,8 @@ def predicted_measured(
                 "|a| as \\lvert a\\rvert, on one line"
             )
         for name, value in (("predicted", predicted), ("measured", measured)):
-            _validate.number(
-                f"{name} of row {what!r}", value, "compute it before the table"
-            )
+            name, remedy = f"{name} of row {what!r}", "compute it before the table"
+            _validate.number(name, value, remedy)
         if abs(measured - predicted) > rtol * abs(predicted):
             raise AssertionError(
                 f"row {what!r}: predicted {predicted:.6g}, measured {measured:.6g}; they "
@@ -57,14 +57,13 @@ def predicted_measured(
 def agree(name: str, mine: ArrayLike, reference: ArrayLike, *, atol: float) -> None:
     """Assert that two results have one shape and agree, and print so in one line.
 
+    An entry that is nan agrees with nothing.
+
     Args:
         name: what is compared.
         mine: the chapter's own result: an array, a number or a torch tensor.
         reference: what it should be, of exactly the same shape (nothing is broadcast).
         atol: largest absolute difference allowed, in the units of the result.
-
-    Raises:
-        AssertionError: if shapes differ, an entry is nan, or the difference exceeds atol.
 
     >>> agree("two sums", [0.1 + 0.2], [0.3], atol=1e-12)
     two sums: agree to 1e-12
@@ -100,13 +99,12 @@ def glue(**values: str) -> None:
             raise ValueError(
                 f"{key} must be text, got {value!r}: format it, f'{{x:.2f}}' say"
             )
-        if not InteractiveShell.initialized():
-            continue  # outside a notebook there is no prose to quote it
-        prefix = "application/papermill.record/"
-        publish_display_data(
-            {f"{prefix}text/plain": value},
-            metadata={"scrapbook": {"name": key, "mime_prefix": prefix}},
-        )
+        if InteractiveShell.initialized():  # else there is no prose to quote it
+            prefix = "application/papermill.record/"
+            scrap = {"name": key, "mime_prefix": prefix}
+            publish_display_data(
+                {f"{prefix}text/plain": value}, metadata={"scrapbook": scrap}
+            )
 
 
 def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: str) -> None:
@@ -117,20 +115,17 @@ def claim(statement: str, *, who: str, predicted: str, measured: str, verdict: s
         predicted: what it would mean here, with a number; and what came out as measured.
         verdict: "holds", "holds in part" or "fails".
 
-    Raises:
-        ValueError: if a text is empty or the verdict is another one.
-
     >>> claim("2 is even", who="Euclid", predicted="0", measured="0", verdict="holds")
     <IPython.core.display.Markdown object>
     """
     _validate.choice("verdict", verdict, ("holds", "holds in part", "fails"))
-    said = _texts(statement=statement, who=who, predicted=predicted, measured=measured)
-    anchor = "claim-" + re.sub("[^a-z0-9]+", "-", statement.lower()).strip("-")
+    anchor = "claim-" + re.sub("[^a-z0-9]+", "-", str(statement).lower()).strip("-")
     line = (
         f'<span id="{anchor}"></span>**{statement}** ({who}) Predicted: {predicted} '
         f"Measured: {measured} Verdict: **{verdict}**."
     )
-    _record("claim", line, {**said, "verdict": verdict, "anchor": anchor})
+    said = {"statement": statement, "who": who, "predicted": predicted}
+    _record("claim", line, **said, measured=measured, verdict=verdict, anchor=anchor)
 
 
 def reproduced(figure: str, *, paper: str, here: str, theirs: str, ours: str) -> None:
@@ -146,9 +141,10 @@ def reproduced(figure: str, *, paper: str, here: str, theirs: str, ours: str) ->
     >>> reproduced("Figure 1", paper="Euclid", here="fig-1", theirs="2.", ours="2.")
     <IPython.core.display.Markdown object>
     """
-    said = _texts(figure=figure, paper=paper, here=here, theirs=theirs, ours=ours)
     line = f"**{figure}** ({paper}), reproduced. Theirs: {theirs} Ours: {ours}"
-    _record("reproduced", line, said)
+    _record(
+        "reproduced", line, figure=figure, paper=paper, here=here, theirs=theirs, ours=ours
+    )
 
 
 def exercise(number: str, answer: object) -> None:
@@ -158,9 +154,6 @@ def exercise(number: str, answer: object) -> None:
         number: chapter and exercise, such as "1.2".
         answer: a number or a function, as the exercise says; ``...`` or None if there is
             none yet.
-
-    Raises:
-        ValueError: if there is no such exercise.
 
     >>> exercise("1.1", 24)
     1.1 right: 23.6 layers to the limit, so layer 24 is the first past it.
@@ -187,17 +180,13 @@ def exercise(number: str, answer: object) -> None:
     print(f"{number} {said}")
 
 
-def _texts(**texts):
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
-    return texts
-
-
-def _record(kind, line, said):
+def _record(kind, line, **said):
     """Show a line whose metadata, kept in the notebook, a page of the book is made from."""
     from IPython.display import Markdown, display
 
+    for name, text in said.items():
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name} must be a sentence, got {text!r}: say it in words")
     display(Markdown(line), metadata={kind: said})
 
 
@@ -227,9 +216,6 @@ def _show(value, digits):
         return f"{value:#.{digits}g}".rstrip(".")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _plain(value) -> np.ndarray:

@@ -72,16 +72,14 @@ def _style():
 def subplots(
     ncols: int = 1, *, width: float = 6.0, height: float = 3.6, **kwargs
 ) -> "tuple[matplotlib.figure.Figure, matplotlib.axes.Axes | np.ndarray]":
-    """A figure in the book's style: as ``matplotlib.pyplot.subplots`` in one row.
+    """(figure, axes) in the book's style: as ``matplotlib.pyplot.subplots`` in one row.
 
     Args:
-        ncols: panels side by side; two are the most that a phone can show.
+        ncols: panels side by side, which come as an array of axes if there are several;
+            two are the most that a phone can show.
         width: in inches, all panels together; 6 keeps the text legible on a phone.
         height: in inches.
         **kwargs: passed on to ``matplotlib.pyplot.subplots``, such as ``sharey=True``.
-
-    Returns:
-        (figure, axes): one axes, or an array of them if ncols > 1.
 
     >>> fig, ax = subplots(height=3)
     >>> close(fig)
@@ -105,8 +103,7 @@ def close(fig: "matplotlib.figure.Figure") -> None:
 def to_svg(fig: "matplotlib.figure.Figure") -> str:
     """The figure as SVG text that follows its reader's colour scheme.
 
-    It is an ``<svg>`` element, without dates or a machine's name, of a figure made by
-    :func:`subplots`.
+    It is an ``<svg>`` element, without dates or names, of a figure of :func:`subplots`.
 
     >>> fig, ax = subplots()
     >>> "prefers-color-scheme: dark" in to_svg(fig)
@@ -152,14 +149,8 @@ def show(fig: "matplotlib.figure.Figure") -> None:
 def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0.0) -> None:
     """Write a line's name at its right end, in its colour, instead of a legend.
 
-    Args:
-        ax: the axes that hold the line.
-        text: the name.
-        line: the ``Line2D``; the one drawn last if None.
-        dy: shift in points, where two ends meet.
-
-    Raises:
-        ValueError: if the line has no finite point.
+    line is a ``Line2D`` with a finite point, the one drawn last if None; dy shifts the
+    text, in points, where two ends meet.
 
     >>> fig, ax = subplots()
     >>> _ = ax.plot([1, 2, 3])

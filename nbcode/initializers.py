@@ -12,7 +12,8 @@ batch. What they take, where they say nothing else:
 - negative_slope: slope of a leaky ReLU below zero; 0 is ReLU
 - rng: NumPy random generator
 
-A shape without fans, a number out of range and an unknown name raise a ValueError.
+Uniform weights lie between ±√3 standard deviations. A shape without fans, a number out of
+range and an unknown name raise a ValueError.
 """
 
 import math
@@ -44,10 +45,9 @@ def fans(
         stride: pixels that a convolution moves by (one number, or one an axis of the
             kernel), or that a transposed one moves its output by.
 
-    Returns:
-        fan_in and fan_out. A stride divides the fan_out of a convolution and the fan_in of
-        a transposed one, on average over pixels away from the border; ints where whole. An
-        embedding's fan_in is 1: its sum has one term, the row that was picked.
+    Ints where whole. A stride divides the fan_out of a convolution and the fan_in of a
+    transposed one, on average over pixels away from the border. An embedding's fan_in is
+    1: its sum has one term, the row that was picked.
 
     Source: He et al. 2015, section 2.2 (n_l = k²c), for stride 1; equation (2.8) and
     exercise 2.7 of the book for any other.
@@ -86,22 +86,18 @@ def fans(
     area = math.prod(dims[2:])
     # one group's channels of axis 0, and all of axis 1, which torch stores by the group
     first, second = dims[0] // groups * area, dims[1] * area
-    if kind == "transposed":  # a convolution's way back: axis 0 comes in, the stride too
-        return _whole(first, skip), second
-    return second, _whole(first, skip)
+    first = first // skip if first % skip == 0 else first / skip
+    # a transposed one is a convolution's way back: axis 0 comes in, the stride too
+    return (first, second) if kind == "transposed" else (second, first)
 
 
 def gain(activation: theory.Activation, negative_slope: float | None = None) -> float:
     """The gain 1/√E[φ(z)²] of the activation that follows a weight, z ~ N(0, 1).
 
-    Args:
-        activation: a name of :data:`nbcode.theory.ACTIVATIONS` or a vectorized callable.
-        negative_slope: slope a of "leaky_relu" below zero, any finite number; None keeps
-            its 0.01. For no other activation.
-
-    Returns:
-        The gain; √(2/(1+a²)) for leaky ReLU. Torch's ``calculate_gain`` has other numbers
-        where it has any, 5/3 for tanh (here 1.59) and 3/4 for SELU (here 1).
+    activation is a name of :data:`nbcode.theory.ACTIVATIONS` or a vectorized callable.
+    Leaky ReLU's gain is √(2/(1+a²)), where its slope a may be any finite number; None
+    keeps its 0.01. Torch's ``calculate_gain`` has other numbers where it has any, 5/3 for
+    tanh (here 1.59) and 3/4 for SELU (here 1).
 
     Source: He et al. 2015, equation 14, for leaky ReLU; :func:`nbcode.theory.gain`.
 
@@ -115,9 +111,8 @@ def gain(activation: theory.Activation, negative_slope: float | None = None) -> 
             f"negative_slope must be None for {_validate._short(activation)}, got "
             f"{_validate._short(negative_slope)}: only 'leaky_relu' has a slope to choose"
         )
-    slope = _validate.number(
-        "negative_slope", negative_slope, "it is the slope below zero, such as 0.2"
-    )
+    remedy = "it is the slope below zero, such as 0.2"
+    slope = _validate.number("negative_slope", negative_slope, remedy)
     return math.sqrt(2.0) / math.hypot(1.0, slope)
 
 
@@ -145,7 +140,7 @@ def xavier_uniform(
 ) -> np.ndarray:
     """Uniform weights of variance gain²·2/(fan_in + fan_out), Glorot's compromise.
 
-    Between ±√3 standard deviations. Source: Glorot and Bengio 2010, equation 16.
+    Source: Glorot and Bengio 2010, equation 16.
 
     >>> w = xavier_uniform((3, 3), rng=np.random.default_rng(0))
     >>> bool(abs(w).max() < 1.0)
@@ -175,9 +170,8 @@ def he_uniform(
     *,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Uniform weights of variance 2/((1 + a²)·fan), for ReLU and leaky ReLU.
+    """Uniform weights of variance 2/((1 + a²)·fan), for a ReLU of negative_slope a.
 
-    Between ±√3 standard deviations; a is the negative_slope.
     Source: He et al. 2015, equations 10, 14 (forward and backward) and 15.
 
     >>> w = he_uniform((3, 6), rng=np.random.default_rng(0))
@@ -224,9 +218,8 @@ def orthogonal(
     _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
     _validate.generator("rng", rng)
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
-    # QR fixes columns up to their signs, and the routine that computes it has habits:
-    # LAPACK's first entry is never positive. Signs that make r's diagonal positive have
-    # none.
+    # QR fixes columns up to their signs, where LAPACK has habits (its first entry is never
+    # positive). Signs that make r's diagonal positive have none.
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
     return gain * (q if rows >= columns else q.T).reshape(shape)
 
@@ -255,11 +248,6 @@ def _dims(shape):
         )
     remedy = "every axis of a weight has entries"
     return [_validate.integer("shape", n, remedy) for n in shape]
-
-
-def _whole(a, b):
-    """a/b, as an int where it is one."""
-    return a // b if a % b == 0 else a / b
 
 
 def _std(shape, gain, mode):

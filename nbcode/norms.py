@@ -67,7 +67,7 @@ def batch_norm(
     """
     x = _normalize.batch(x)
     mean, var = _normalize.running(running_mean, running_var, x.shape[1])
-    batches, remedy = (num_batches_tracked, "it is 0 before the first batch")
+    batches, remedy = num_batches_tracked, "it is 0 before the first batch"
     if batches is not None or (momentum is None and training and mean is not None):
         _validate.integer("num_batches_tracked", batches, remedy, at_least=0)
     if momentum is not None:
@@ -83,8 +83,7 @@ def batch_norm(
                 "training=False"
             )
         batches = None if batches is None else batches + 1
-        batch_mean, values = _normalize.centre(x, axes)
-        variance = _normalize.mean(values**2, axes)
+        batch_mean, values, variance = _normalize.moments(x, axes)
         if mean is not None and x.size:
             share = 1 / (batches or 1) if momentum is None else momentum
             mean = _normalize.mixed(mean, batch_mean, share)
@@ -100,8 +99,8 @@ def batch_norm(
         variance = var.reshape(spread).astype(np.float64)
         axes = ()  # constants carry no gradient back to x
     y, cache = _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)
-    state = {"running_mean": mean, "running_var": var, "num_batches_tracked": batches}
-    return y, cache._replace(**state)
+    cache = cache._replace(running_mean=mean, running_var=var, num_batches_tracked=batches)
+    return y, cache
 
 
 def batch_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
@@ -109,14 +108,8 @@ def batch_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
 
     With g = weight·dy and means over batch and trailing axes, dx is (g − mean(g) −
     x̂·mean(g·x̂))/σ in training: a mean and a variance that depend on x take two directions
-    out of the gradient. With running statistics it is g/σ.
-
-    Args:
-        dy: ∂L/∂y, in the shape of y.
-        cache: what the forward pass returned.
-
-    Returns:
-        (dx, dweight, dbias), None for a weight or bias that was not given.
+    out of the gradient. With running statistics it is g/σ. The gradient of a weight or bias
+    that was not given is None.
 
     Source: Ioffe and Szegedy 2015, section 3, where the six terms are not yet collected.
 
@@ -137,11 +130,8 @@ def layer_norm(
 ) -> tuple[np.ndarray, Cache]:
     """Normalize each sample over its last axes, then scale and shift each entry.
 
-    Args:
-        x: an array, whose last axes are normalized_shape.
-        normalized_shape: the axes that the statistics are over, as a tuple or, for one, a
-            number; the shape of weight and bias.
-        weight, bias, eps: as above.
+    x is an array whose last axes are normalized_shape, a tuple or, for one, a number: the
+    axes that the statistics are over, and the shape of weight and bias.
 
     Source: Ba, Kiros and Hinton 2016, equations 3 and 4.
 
@@ -150,8 +140,7 @@ def layer_norm(
     [[-1.0, 1.0], [1.0, -1.0]]
     """
     x, axes = _last_axes(x, normalized_shape)
-    _, values = _normalize.centre(x, axes)
-    variance = _normalize.mean(values**2, axes)
+    _, values, variance = _normalize.moments(x, axes)
     return _normalize.scale(x, values, variance, axes, axes, weight, bias, eps)
 
 
@@ -248,10 +237,8 @@ def rms_norm(
 ) -> tuple[np.ndarray, Cache]:
     """Divide each sample by its root mean square over the last axes; no mean, no shift.
 
-    Args:
-        x, normalized_shape, weight: as in :func:`layer_norm`.
-        eps: added to the mean square, in its units; not negative. None is torch's default,
-            the machine epsilon of x's dtype, and of float32 for float16.
+    As :func:`layer_norm`, but eps is added to the mean square; None is torch's default, the
+    machine epsilon of x's dtype, and of float32 for float16.
 
     Source: Zhang and Sennrich 2019, equation 4.
 
@@ -293,7 +280,7 @@ def _last_axes(x, normalized_shape) -> tuple[np.ndarray, tuple[int, ...]]:
     if not dims or first < 0 or x.shape[first:] != dims:
         raise ValueError(
             f"normalized_shape must be the last axes of x, got {dims} for shape {x.shape}: "
-            f"x.shape[1:], say"
+            "x.shape[1:], say"
         )
     return x, tuple(range(first, x.ndim))
 
@@ -303,6 +290,5 @@ def _groups(x, num_groups, weight, bias, eps):
     size = x.shape[1] // max(num_groups, 1)  # instance norm of no channels has no groups
     split = x.reshape(x.shape[0], num_groups, size, *x.shape[2:])
     axes = tuple(range(2, split.ndim))
-    _, values = _normalize.centre(split, axes)
-    variance = _normalize.mean(values**2, axes)
+    _, values, variance = _normalize.moments(split, axes)
     return _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)

@@ -2,8 +2,14 @@
 
 Notation, as in the book: z^l = W^l x^{l-1}, x^l = φ(z^l), δ^l = ∂L/∂z^l, and W^l has
 shape (fan_out, fan_in). A signal is an array whose last axis runs over the units: shape
-(n,) for one sample, (batch, n) for many. Shapes that do not fit, numbers out of range and
-unknown names raise a ValueError.
+(n,) for one sample, (batch, n) for many. What the functions take, where they say nothing
+else:
+
+- weights: [W^1, ..., W^L], W^l of shape (n_l, n_{l-1})
+- activation: one of :data:`nbcode.theory.ACTIVATIONS`, or a vectorized callable
+- rng: NumPy random generator
+
+Shapes that do not fit, numbers out of range and unknown names raise a ValueError.
 """
 
 from collections.abc import Sequence
@@ -34,16 +40,10 @@ def rms(a: ArrayLike) -> float:
 def random_weights(
     widths: Sequence[int], std: ArrayLike, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Independent normal weight matrices of a fully connected network.
+    """[W^1, ..., W^L] of a fully connected network: independent, normal, float64.
 
-    Args:
-        widths: units a layer, input first: [n_0, ..., n_L], at least two of them.
-        std: standard deviation of a weight, one for all layers or one for each; not
-            negative.
-        rng: NumPy random generator.
-
-    Returns:
-        [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}), float64.
+    widths are the units a layer, input first: [n_0, ..., n_L], at least two of them. std is
+    that of a weight, not negative: one for all layers, or one for each.
 
     >>> [w.shape for w in random_weights([4, 8, 2], 0.1, rng=np.random.default_rng(0))]
     [(8, 4), (2, 8)]
@@ -62,7 +62,7 @@ def random_weights(
             f"std must be one number or {layers}, one a layer, got {len(stds)}"
         )
     stds = stds * layers if len(stds) == 1 else stds
-    shapes = zip(sizes[1:], sizes, strict=False)
+    shapes = zip(sizes[1:], sizes[:-1], strict=True)
     return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
 
 
@@ -73,8 +73,6 @@ def forward(
 
     Args:
         x: the input x^0, shape (n_0,) or (batch, n_0).
-        weights: [W^1, ..., W^L], W^l of shape (n_l, n_{l-1}).
-        activation: one of :data:`nbcode.theory.ACTIVATIONS`, or a vectorized callable.
 
     Returns:
         (zs, xs): the lists [z^1, ..., z^L] and [x^0, ..., x^L].
@@ -102,9 +100,7 @@ def backward(
 
     Args:
         delta: δ^L = ∂L/∂z^L, same shape as ``zs[-1]``.
-        weights: as in :func:`forward`.
-        zs: the pre-activations that :func:`forward` returned.
-        activation: the one that :func:`forward` used.
+        zs: the pre-activations that :func:`forward` returned for the other arguments.
 
     Returns:
         [δ^1, ..., δ^L], each of the shape of its z^l.
@@ -118,8 +114,8 @@ def backward(
     matrices, arrays = _matrices(weights), [np.asarray(z) for z in zs]
     delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
     shapes = [(*delta.shape[:-1], W.shape[0]) for W in matrices]
-    if [z.shape for z in arrays] != shapes or delta.shape != shapes[-1]:
-        got = [z.shape for z in arrays]
+    got = [z.shape for z in arrays]
+    if got != shapes or delta.shape != shapes[-1]:
         raise ValueError(
             f"zs must have the shapes {shapes}, as weights and delta do, got {got} and "
             f"delta {delta.shape}: pass the first list that forward() returned"
@@ -146,8 +142,7 @@ def breaking_layer(
         width: units in every layer.
         dtype: "float16", "bfloat16", "float32" or "float64": what weights and signal are
             stored in. Sums are accumulated in float64, as wide as any hardware does it.
-        activation: one of :data:`nbcode.theory.ACTIVATIONS`, or a vectorized callable.
-        rng: NumPy random generator; the input is N(0, 1).
+        rng: draws the input, which is N(0, 1), and the weights.
         max_depth: layers to try.
 
     Returns:

@@ -11,7 +11,8 @@ equations 3 and 4). What the functions take, where they say nothing else:
 - sigma_b: standard deviation of a bias; not negative
 - dtype: one of :data:`DTYPES`
 
-A number out of range, an unknown name and an infinite expectation raise a ValueError.
+A number out of range, an unknown name, an infinite expectation and an activation without
+what is asked for raise a ValueError.
 """
 
 from collections.abc import Callable
@@ -44,8 +45,8 @@ DTYPES = tuple(_RANGE)
 def activation(name: Activation) -> Callable[[np.ndarray], np.ndarray]:
     """The activation function φ of that name, or ``name`` itself if it is callable.
 
-    It maps an array of any shape to one of the same shape. Raises a ValueError if the name
-    is unknown, and when called, if a callable takes no array or changes its shape.
+    It maps an array of any shape to one of the same shape; where a callable does not, the
+    call raises a ValueError.
 
     >>> activation("relu")(np.array([-2.0, 3.0])).tolist()
     [0.0, 3.0]
@@ -131,7 +132,6 @@ def slope_second_moment(activation: Activation, q: float = 1.0) -> float:
 def gain(activation: Activation) -> float:
     """The gain 1/√E[φ(z)²], z ~ N(0, 1): weights of std gain/√fan_in keep E[z²] at 1.
 
-    Raises a ValueError for an activation that is zero everywhere, too.
     Source: He et al. 2015, section 2.2, for ReLU; chapter 2 for any other.
 
     >>> round(gain("tanh"), 4)
@@ -260,8 +260,7 @@ def chi(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
     """χ = σ_w² E[φ'(z)²] at q*: what a layer does to a small difference, or a gradient.
 
     Below 1 two inputs become alike and gradients vanish (order), above 1 they part and
-    gradients explode (chaos).
-    Source: Schoenholz et al. 2017, equation 5.
+    gradients explode (chaos). Source: Schoenholz et al. 2017, equation 5.
 
     >>> round(chi("relu", sigma_w=2**0.5), 9)
     1.0
@@ -312,7 +311,6 @@ def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) ->
 def edge_of_chaos(activation: Activation, sigma_b: float = 0.0) -> float:
     """The σ_w = √(fan_in · Var[w]) at which χ = 1 for a bias of standard deviation σ_b.
 
-    Raises a ValueError if no signal settles with χ = 1.
     Source: Poole et al. 2016, figure 1; Schoenholz et al. 2017, section 3.
 
     >>> round(edge_of_chaos("tanh", sigma_b=0.3), 3)

@@ -23,7 +23,7 @@ A tile that draws batches needs a generator of its own: ``rng.spawn(len(tiles))[
 import itertools
 import math
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,9 +35,6 @@ from tqdm import tqdm
 
 from nbcode import _stack, _validate, theory
 
-NORMS = ("batch", "layer")
-OPTIMIZERS = ("sgd", "adam")
-DTYPES = ("float32", "float64")
 PER_UNIT = ("biases", "gammas", "betas", "running_means", "running_vars")
 
 
@@ -117,8 +114,8 @@ def train(
 
     All runs share the architecture and the batches; they differ in initial weights and
     learning rate. A run that diverges does not touch the others. Ctrl-C ends training early
-    and returns what is done so far. From two seconds on a bar shows how far it is; with
-    ``TQDM_DISABLE=1`` in the environment, and in worker processes, there is none.
+    and returns what is done so far. From two seconds on a bar shows how far it is, unless
+    ``TQDM_DISABLE=1`` is in the environment or this is a worker process.
 
     Args:
         weights: initial [W^1, ..., W^L], W^l of shape (runs, n_l, n_{l-1}); not changed.
@@ -142,10 +139,7 @@ def train(
         dtype: of the arithmetic, "float32" or "float64".
         device: where torch computes, such as "cuda"; what is returned is on the CPU.
 
-    Raises:
-        ValueError: for shapes that do not fit, labels or numbers out of range, a batch_size
-            without rng, batches of one with batch norm, or momentum with Adam. What torch
-            says of a device that is not there passes through.
+    What does not fit raises a ValueError; what torch says of a missing device passes.
 
     >>> w = [np.ones((2, 3, 1)), np.ones((2, 2, 3))]
     >>> x, y = np.array([[1.0], [-1.0]], "float32"), np.array([0, 1])
@@ -155,7 +149,7 @@ def train(
     start, start_biases = _start(weights, biases)
     sizes = start[0].shape[2], start[-1].shape[1]
     place = {
-        "dtype": getattr(torch, _validate.choice("dtype", dtype, DTYPES)),
+        "dtype": getattr(torch, _validate.choice("dtype", dtype, ("float32", "float64"))),
         "device": device,
     }
     inputs, labels = _data(x, y, sizes, place)
@@ -206,7 +200,8 @@ def _descend(network, state, trained, step, batches, steps, watched, every):
             grads, loss, running = _stack.gradients(network, state, trained, x, y)
             losses[i] = loss.cpu().numpy()
             if i == 0:
-                grad_rms[:] = [_rms_by_run(g) for g in grads["weights"]]
+                doubles = [g.cpu().double() for g in grads["weights"]]
+                grad_rms[:] = [g.square().mean(dim=(1, 2)).sqrt().numpy() for g in doubles]
             after, kept = step(state | running, memory, grads, i + 1)
             state, memory, done = after, kept, i + 1  # in one line: no half step is left
     except KeyboardInterrupt:
@@ -233,17 +228,19 @@ def _denormals_flushed():
         torch.set_flush_denormal(before)
 
 
-def _rms_by_run(grad):
-    return grad.cpu().double().square().mean(dim=(1, 2)).sqrt().numpy()
-
-
 # What is asked for, checked and made ready.
 
 
 def _start(weights, biases):
     """The initial weights and biases as arrays, if they are a stack of networks."""
+
+    def arrays(name, values, remedy, ndim=None):
+        values = enumerate(_validate.arrays(name, values, remedy))
+        options = {"ndim": ndim, "finite": False}
+        return [_validate.array(f"{name}[{i}]", v, remedy, **options) for i, v in values]
+
     remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
-    weights = _arrays("weights", weights, remedy, ndim=(3,))
+    weights = arrays("weights", weights, remedy, ndim=(3,))
     runs, _, before = weights[0].shape
     for i, w in enumerate(weights):
         if (w.shape[0], w.shape[2]) != (runs, before):
@@ -256,17 +253,10 @@ def _start(weights, biases):
     if biases is None:
         return weights, [np.zeros(shape) for shape in shapes]
     remedy = "one array of shape (runs, fan_out) a layer"
-    biases = _arrays("biases", biases, remedy)
+    biases = arrays("biases", biases, remedy)
     if (got := [b.shape for b in biases]) != shapes:
         raise ValueError(f"biases must have the shapes {shapes}, got {got}: {remedy}")
     return weights, biases
-
-
-def _arrays(name, values, remedy, ndim=None):
-    return [
-        _validate.array(f"{name}[{i}]", value, remedy, ndim=ndim, finite=False)
-        for i, value in enumerate(_validate.arrays(name, values, remedy))
-    ]
 
 
 def _data(x, y, sizes, place, names=("x", "y")):
@@ -290,7 +280,7 @@ def _network(activation, norm):
     """The forward pass, a function of state and x."""
     _validate.choice("activation", activation, theory.ACTIVATIONS)
     if norm is not None:
-        _validate.choice("norm", norm, NORMS)
+        _validate.choice("norm", norm, ("batch", "layer"))
     own = {"linear": torch.nn.Identity(), "tanh": torch.tanh, "sigmoid": torch.sigmoid}
     phi = own.get(activation) or getattr(torch.nn.functional, activation)
     return partial(_stack.forward, phi=phi, norm=norm)
@@ -315,18 +305,17 @@ def _step(learning_rate, runs, optimizer, momentum, place):
         raise ValueError(
             f"learning_rate must be {runs} numbers of at least 0, one a run, got {rates!r}"
         )
-    _validate.choice("optimizer", optimizer, OPTIMIZERS)
+    _validate.choice("optimizer", optimizer, ("sgd", "adam"))
     if not 0 <= momentum < 1:
         raise ValueError(
             f"momentum must be from 0 to below 1, got {momentum}: 0.9 is usual"
         )
-    if momentum and optimizer != "sgd":
-        raise ValueError(
-            f"momentum must be 0 with optimizer={optimizer!r}, got {momentum}: only 'sgd' "
-            "takes one"
-        )
-    direction = (
-        _stack.adam if optimizer == "adam" else partial(_stack.sgd, momentum=momentum)
-    )
+    direction: Callable = partial(_stack.sgd, momentum=momentum)
+    if optimizer == "adam":
+        if momentum:
+            raise ValueError(
+                f"momentum must be 0 with 'adam', got {momentum}: only 'sgd' takes one"
+            )
+        direction = _stack.adam
     rate = torch.tensor(rates, **place)[:, None, None]
     return partial(_stack.step, rate=rate, direction=direction)

@@ -22,18 +22,14 @@ def fold_batch_norm(module):
     With running statistics a batch norm only scales and shifts each channel.
 
     Args:
-        module: a torch.nn.Sequential, nested or not, in eval mode. A batch norm stands
-            directly behind a Linear on (batch, features), a Conv1d to Conv3d, or a
-            ConvTranspose1d to ConvTranspose3d; all other layers are left as they are.
+        module: a torch.nn.Sequential, nested or not, in eval mode. A batch norm has running
+            statistics and stands directly behind a Linear on (batch, features), a Conv1d
+            to Conv3d, or a ConvTranspose1d to ConvTranspose3d; neither is used twice or has
+            hooks. All other layers are left as they are. A ValueError names the misfit.
 
     Returns:
         The copy, in eval mode, with an Identity in the place of each batch norm, so that
         layers keep their names. The original is not changed.
-
-    Raises:
-        ValueError: naming the layer, for a part in training mode, a batch norm without
-            running statistics, without such a layer before it or in another container, a
-            layer to fold that is used twice or has hooks.
 
     Source: Jacob et al. 2018, section 3.2.
 
@@ -53,17 +49,18 @@ def fold_batch_norm(module):
     folded = copy.deepcopy(module)
     steps = [*_steps(folded)]
     uses = Counter(m for _, step, _ in steps for m in step.modules())
-    pairs = [p for p in pairwise([("", None, None), *steps]) if _has_norm(p[1][1])]
+    norms = {m for m in folded.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    pairs = [
+        (before, step)
+        for before, step in pairwise([("", None, None), *steps])
+        if not norms.isdisjoint(step[1].modules())
+    ]
     for before, step in pairs:  # all of them, before the first is folded
         _check(before, step, uses)
     for (_, layer, _), (name, norm, parent) in pairs:
         _fold(layer, norm)
         setattr(parent, name.rpartition(".")[2], nn.Identity().eval())
     return folded
-
-
-def _has_norm(module):
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
 
 def _steps(m, name="", parent=None):

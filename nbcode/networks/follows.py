@@ -33,10 +33,9 @@ def _follow(module, end, owner, found):
     elif isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
         after = roles.Follower(1.0, "linear (residual sum)")
         phi = module.activation
-        if isinstance(phi, nn.Module):
-            role = roles.of_module(phi)
-        else:
-            role = roles.measured(phi, getattr(phi, "__name__", "its activation"))
+        name = getattr(phi, "__name__", "its activation")
+        of_module = isinstance(phi, nn.Module)
+        role = roles.of_module(phi) if of_module else roles.measured(phi, name)
         found.setdefault(module.linear1, role or after)
         for m in filter(roles.is_layer, module.modules()):
             found.setdefault(m, after)
@@ -48,12 +47,11 @@ def _follow(module, end, owner, found):
     else:
         if not type(module).__module__.startswith("torch.nn."):  # a list has no forward
             owner = type(module).__name__
-        blind = f"the forward of {owner} cannot be traced" if owner else ""
+        order = "its order is not known"
+        why = f"the forward of {owner} cannot be traced" if owner else order
         children = [m for m in module._modules.values() if m is not None]
-        for i, child in enumerate(children):
-            after = _registered_next(children[i + 1 :]) or roles.unseen(
-                blind or "its order is not known"
-            )
+        for i, child in enumerate(children, 1):
+            after = _registered_next(children[i:]) or roles.unseen(why)
             _follow(child, after, owner, found)
 
 

@@ -74,7 +74,9 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     fixed point at 1 repels (GELU, SiLU), divide the first weight by its gain.
 
     Args:
-        module: a torch.nn.Module, on any device and of any floating dtype.
+        module: a torch.nn.Module, on any device and of any floating dtype. Parameters that
+            have no values or are computed from others (lazy, quantized, on the meta
+            device, with a weight norm) raise a ValueError before anything is changed.
         scheme: "he_normal" or "he_uniform" (std gain/√fan_in), "xavier_normal" or
             "xavier_uniform" (gain·√(2/(fan_in + fan_out))), "orthogonal" (a matrix with
             orthonormal rows or columns times the gain; one a group of a convolution).
@@ -88,11 +90,6 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
         the outputs. A weight that two layers share is set once, by the rule of its first
         Linear or convolution. Frozen parameters, recurrent layers and parameters of
         modules that are not torch's are left alone.
-
-    Raises:
-        ValueError: before anything is changed, for a module whose parameters have no values
-            or are computed from others: lazy, quantized, on the meta device, with a weight
-            norm or another parametrization; for an unknown scheme.
 
     Source: He et al. 2015, Glorot and Bengio 2010, Saxe et al. 2014; chapter 2 of the book
     for gains and fans, which torch's ``kaiming_normal_`` and its kin read off the shape.
@@ -112,17 +109,16 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     plan = [(p, _rule(p, scheme, followers)) for p in _parameters(module)]
     table = Table()
     for p, rule in plan:
-        said = rule.set_to
+        said, kind, shape = rule.set_to, type(p.module).__name__, tuple(p.value.shape)
         if rule.law:
-            values = _draw(rule, p.value.shape, rng)
+            values = _draw(rule, shape, rng)
             if p.padding:
                 values[p.padding] = 0.0
                 said += f"; row {', '.join(map(str, p.padding))} is 0"
             with torch.no_grad():
                 p.value.copy_(torch.from_numpy(values))
-        shape, kind = tuple(p.value.shape), type(p.module).__name__
-        fan_in, fan_out, followed_by = rule[-3:]
-        table.append(_Set(p.name, kind, shape, fan_in, fan_out, followed_by, said))
+        read = rule.fan_in, rule.fan_out, rule.followed_by
+        table.append(_Set(p.name, kind, shape, *read, said))
     return table
 
 

@@ -34,7 +34,7 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> 
     bias. Start from weights that have directions, such as :func:`init_`'s orthogonal ones.
 
     Args:
-        module: a torch.nn.Module.
+        module: a torch.nn.Module with a layer, and none that :func:`init_` refuses.
         batch: a tensor, the argument of the module.
         tolerance: largest difference of the std from 1.
         max_iterations: divisions to try at one layer.
@@ -45,13 +45,10 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> 
         its first call. Frozen weights, and layers that were not called (torch's attention
         uses its out_proj without a call), are left alone and said to be.
 
-    Raises:
-        ValueError: for a module without layers or one that :func:`init_` refuses, an output
-            that is constant or not finite, or a bias that keeps the std away from 1. Then,
-            and where the module itself raises, the weights are as they were.
-
-    Changed are weights only. What running a module may move, buffers that count calls too,
-    is put back: attributes, gradients, modes, random states. Hooks of your own run.
+    An output that is constant or not finite, and a bias that keeps the std away from 1,
+    raise a ValueError. Then, and where the module itself raises, the weights are as they
+    were. Else weights are all that changes: what running a module may move (buffers that
+    count calls, attributes, gradients, modes, random states) is put back. Your hooks run.
 
     Source: Mishkin and Matas 2016, algorithm 1, without its orthogonal start.
 
@@ -62,9 +59,8 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> 
     (1, 1.0)
     """
     refuse(module, to_change=True)
-    tolerance = _validate.number(
-        "tolerance", tolerance, "it is a difference from 1, such as 0.1", above=0
-    )
+    remedy = "it is a difference from 1, such as 0.1"
+    tolerance = _validate.number("tolerance", tolerance, remedy, above=0)
     _validate.integer("max_iterations", max_iterations, "10 are plenty")
     layers = {m: name for name, m in module.named_modules() if is_layer(m)}
     if not layers:
@@ -76,7 +72,16 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> 
     hook = functools.partial(_rescale, rows, layers, tolerance, max_iterations)
     before = [(m.weight, m.weight.detach().clone()) for m in layers]
     try:
-        _run(module, batch, layers, hook)
+        with (
+            untouched([*module.modules()], [*module.parameters()]),
+            torch.no_grad(),
+            contextlib.ExitStack() as hooks,
+        ):
+            for m in module.modules():
+                m.training = False
+            for m in layers:
+                hooks.enter_context(m.register_forward_hook(hook, with_kwargs=True))
+            module(batch)
     except BaseException:
         with torch.no_grad():
             for weight, values in before:
@@ -85,21 +90,6 @@ def lsuv(module, batch, *, tolerance: float = 0.1, max_iterations: int = 10) -> 
     for m in [m for m in layers if m not in rows]:
         rows[m] = _Scaled(layers[m], type(m).__name__, note="left alone: not called")
     return Table(rows.values())
-
-
-def _run(module, batch, layers, hook):
-    """Run module in evaluation mode, a hook at each layer; what moves is put back."""
-    with (
-        untouched([*module.modules()], [*module.parameters()]),
-        torch.no_grad(),
-        contextlib.ExitStack() as hooks,
-    ):
-        for m in module.modules():
-            m.training = False
-        for m in layers:
-            handle = m.register_forward_hook(hook, with_kwargs=True)
-            hooks.callback(handle.remove)
-        module(batch)
 
 
 def _rescale(rows, layers, tolerance, max_iterations, m, inputs, options, output):

@@ -57,7 +57,6 @@ ASIDE = re.compile(
     r"|eq|ne|lt|gt|le|ge|(zeros|ones|empty|rand|randn)_like"
 )
 
-
 _PROBE = np.array([-2.0, 1.0, -0.5, 3.0, 0.25, -1.0])  # exact in every dtype
 
 
@@ -156,8 +155,7 @@ def measured(call, name):
 
 @contextlib.contextmanager
 def quiet():
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), torch.no_grad():
         yield
 
 

@@ -714,6 +714,7 @@ CHECK = [
     (claim(verdict="true"), "verdict", "holds, holds in part, fails", "got 'true'"),
     (claim(verdict=None), "verdict", "holds, holds in part, fails", "got None"),
     (claim(" "), "statement", "a sentence", "got ' '", "in words"),
+    (claim(3), "statement", "a sentence", "got 3", "in words"),
     (claim(who=""), "who", "a sentence", "got ''", "in words"),
     (claim(predicted=3), "predicted", "a sentence", "got 3", "in words"),
     (claim(measured=None), "measured", "a sentence", "got None", "in words"),
