@@ -582,6 +582,7 @@ CTRL_C = """
 import os, signal, threading
 import numpy as np
 from nbcode.training import train
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of a script ignores it
 w, x, y = [np.ones((2, 3, 4)), np.ones((2, 5, 3))], np.ones((6, 4)), np.arange(6) % 5
 options = {"learning_rate": [0.1, 0.2], "steps": 1_000_000}
 train(w, x, y, **{**options, "steps": 1})  # all is imported
