@@ -1,31 +1,10 @@
 """What all norms share: exact moments, one core forward, and its gradients."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from nbcode import _validate
-
-
-class Cache(NamedTuple):
-    """What a forward pass keeps for its backward pass, and batch norm's new running state.
-
-    Callers may want the last three fields, for the next call; None where none were given.
-    """
-
-    normalized: np.ndarray  # x̂, float64, in the shape of x
-    std: np.ndarray  # √(variance + eps), to divide x.reshape(split) by
-    split: tuple[int, ...]  # the shape in which the statistics are over whole axes
-    axes: tuple[int, ...]  # those axes; none where the statistics did not come from x
-    centred: bool  # whether a mean was subtracted
-    weight: np.ndarray | None  # as it broadcasts against x
-    bias: np.ndarray | None
-    shared: tuple[int, ...]  # the axes of x along which all entries have the same weight
-    dtype: np.dtype  # of x
-    running_mean: np.ndarray | None = None
-    running_var: np.ndarray | None = None
-    num_batches_tracked: int | None = None
 
 
 def moments(x, axes):
@@ -49,9 +28,12 @@ def mean(a, axes):
     return a.sum(axis=axes, keepdims=True) / max(count, 1)
 
 
-def scale(x, values, variance, axes, own, weight, bias, eps, centred=True):
-    """(y, cache) from x's values less their mean, split so that the variance is over axes.
+def scale(
+    x, values, variance, axes, own, weight, bias, eps, centred=True
+) -> tuple[np.ndarray, list]:
+    """(y, a cache's first fields) from x's values less their mean.
 
+    They are split so that the variance is over whole ``axes``.
     ``own`` are the axes of x along which entries have a weight and bias of their own.
     """
     remedy = "it is added to a variance; 1e-5 is usual"
@@ -71,8 +53,8 @@ def scale(x, values, variance, axes, own, weight, bias, eps, centred=True):
     y = normalized if weight is None else normalized * weight
     y = y if bias is None else y + bias
     shared = tuple(i for i in range(x.ndim) if i not in own)
-    kept = (normalized, std, values.shape, axes, centred, weight, bias, shared, x.dtype)
-    return y.astype(x.dtype), Cache(*kept)
+    kept = [normalized, std, values.shape, axes, centred, weight, bias, shared, x.dtype]
+    return y.astype(x.dtype), kept
 
 
 def backward(dy, cache):

@@ -1,5 +1,7 @@
 """What a chapter uses to check itself, and a reader to check an exercise."""
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 import dis
 import re
 from numbers import Integral

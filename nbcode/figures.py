@@ -6,6 +6,8 @@ scheme. Alt text and caption belong to the cell that draws the figure (its ``mys
 metadata).
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 import re
 from typing import TYPE_CHECKING
 
@@ -71,7 +73,7 @@ def _style():
 
 def subplots(
     ncols: int = 1, *, width: float = 6.0, height: float = 3.6, **kwargs
-) -> "tuple[matplotlib.figure.Figure, matplotlib.axes.Axes | np.ndarray]":
+) -> tuple[matplotlib.figure.Figure, matplotlib.axes.Axes | np.ndarray]:
     """(figure, axes) in the book's style: as ``matplotlib.pyplot.subplots`` in one row.
 
     Args:
@@ -90,7 +92,7 @@ def subplots(
         return plt.subplots(1, ncols, figsize=(width, height), **kwargs)
 
 
-def close(fig: "matplotlib.figure.Figure") -> None:
+def close(fig: matplotlib.figure.Figure) -> None:
     """Forget a figure without showing it.
 
     >>> close(subplots()[0])
@@ -100,7 +102,7 @@ def close(fig: "matplotlib.figure.Figure") -> None:
     plt.close(fig)
 
 
-def to_svg(fig: "matplotlib.figure.Figure") -> str:
+def to_svg(fig: matplotlib.figure.Figure) -> str:
     """The figure as SVG text that follows its reader's colour scheme.
 
     It is an ``<svg>`` element, without dates or names, of a figure of :func:`subplots`.
@@ -134,7 +136,7 @@ def to_svg(fig: "matplotlib.figure.Figure") -> str:
     return f'{head} style="fill: {ink}"><style>{rule}</style>{tail}'
 
 
-def show(fig: "matplotlib.figure.Figure") -> None:
+def show(fig: matplotlib.figure.Figure) -> None:
     """Display a figure, made by :func:`subplots`, below the cell and close it.
 
     >>> show(subplots()[0])  # in a notebook, this draws
@@ -146,7 +148,7 @@ def show(fig: "matplotlib.figure.Figure") -> None:
     close(fig)
 
 
-def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0.0) -> None:
+def end_label(ax: matplotlib.axes.Axes, text: str, line=None, *, dy: float = 0.0) -> None:
     """Write a line's name at its right end, in its colour, instead of a legend.
 
     line is a ``Line2D`` with a finite point, the one drawn last if None; dy shifts the
@@ -174,7 +176,7 @@ def end_label(ax: "matplotlib.axes.Axes", text: str, line=None, *, dy: float = 0
     )
 
 
-def band(ax: "matplotlib.axes.Axes", x: ArrayLike, runs: ArrayLike, **kwargs) -> None:
+def band(ax: matplotlib.axes.Axes, x: ArrayLike, runs: ArrayLike, **kwargs) -> None:
     """Draw the median of several runs and, shaded, their range from 10 to 90 percent.
 
     x has shape (points,) and runs (runs, points); kwargs are for the median's ``ax.plot``.

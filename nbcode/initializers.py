@@ -16,6 +16,8 @@ Uniform weights lie between ±√3 standard deviations. A shape without fans, a 
 range and an unknown name raise a ValueError.
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 import math
 
 import numpy as np

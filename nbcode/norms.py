@@ -14,24 +14,45 @@ is the gradient of; the arithmetic between is float64. Arrays that do not fit or
 finite, numbers out of range, and 0/0 where eps is 0 raise a ValueError.
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nbcode import _normalize, _validate
-from nbcode._normalize import Cache
 
-Parameter = ArrayLike | None
 Gradients = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+
+
+class Cache(NamedTuple):
+    """What a forward pass keeps for its backward pass, and batch norm's new running state.
+
+    Callers may want the last three fields, for the next call; None where none were given.
+    """
+
+    normalized: np.ndarray  # x̂, float64, in the shape of x
+    std: np.ndarray  # √(variance + eps), to divide x.reshape(split) by
+    split: tuple[int, ...]  # the shape in which the statistics are over whole axes
+    axes: tuple[int, ...]  # those axes; none where the statistics did not come from x
+    centred: bool  # whether a mean was subtracted
+    weight: np.ndarray | None  # as it broadcasts against x
+    bias: np.ndarray | None
+    shared: tuple[int, ...]  # the axes of x along which all entries have the same weight
+    dtype: np.dtype  # of x
+    running_mean: np.ndarray | None = None
+    running_var: np.ndarray | None = None
+    num_batches_tracked: int | None = None
 
 
 def batch_norm(
     x: ArrayLike,
-    weight: Parameter = None,
-    bias: Parameter = None,
-    running_mean: Parameter = None,
-    running_var: Parameter = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    running_mean: ArrayLike | None = None,
+    running_var: ArrayLike | None = None,
     *,
     training: bool = True,
     momentum: float | None = 0.1,
@@ -98,9 +119,9 @@ def batch_norm(
         values = x.astype(np.float64) - mean.reshape(spread)
         variance = var.reshape(spread).astype(np.float64)
         axes = ()  # constants carry no gradient back to x
-    y, cache = _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)
-    cache = cache._replace(running_mean=mean, running_var=var, num_batches_tracked=batches)
-    return y, cache
+    y, kept = _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)
+    state = {"running_mean": mean, "running_var": var, "num_batches_tracked": batches}
+    return y, Cache(*kept)._replace(**state)
 
 
 def batch_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
@@ -124,8 +145,8 @@ def batch_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
 def layer_norm(
     x: ArrayLike,
     normalized_shape: int | tuple[int, ...],
-    weight: Parameter = None,
-    bias: Parameter = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     eps: float = 1e-5,
 ) -> tuple[np.ndarray, Cache]:
     """Normalize each sample over its last axes, then scale and shift each entry.
@@ -141,7 +162,8 @@ def layer_norm(
     """
     x, axes = _last_axes(x, normalized_shape)
     _, values, variance = _normalize.moments(x, axes)
-    return _normalize.scale(x, values, variance, axes, axes, weight, bias, eps)
+    y, kept = _normalize.scale(x, values, variance, axes, axes, weight, bias, eps)
+    return y, Cache(*kept)
 
 
 def layer_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
@@ -158,8 +180,8 @@ def layer_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
 def group_norm(
     x: ArrayLike,
     num_groups: int,
-    weight: Parameter = None,
-    bias: Parameter = None,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
     eps: float = 1e-5,
 ) -> tuple[np.ndarray, Cache]:
     """Normalize each sample over groups of neighbouring channels and the trailing axes.
@@ -198,7 +220,10 @@ def group_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
 
 
 def instance_norm(
-    x: ArrayLike, weight: Parameter = None, bias: Parameter = None, eps: float = 1e-5
+    x: ArrayLike,
+    weight: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    eps: float = 1e-5,
 ) -> tuple[np.ndarray, Cache]:
     """Normalize each channel of each sample over the trailing axes: a group a channel.
 
@@ -232,7 +257,7 @@ def instance_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
 def rms_norm(
     x: ArrayLike,
     normalized_shape: int | tuple[int, ...],
-    weight: Parameter = None,
+    weight: ArrayLike | None = None,
     eps: float | None = None,
 ) -> tuple[np.ndarray, Cache]:
     """Divide each sample by its root mean square over the last axes; no mean, no shift.
@@ -251,7 +276,10 @@ def rms_norm(
         eps = float(np.finfo(np.promote_types(x.dtype, np.float32)).eps)
     values = x.astype(np.float64)
     square = _normalize.mean(values**2, axes)
-    return _normalize.scale(x, values, square, axes, axes, weight, None, eps, centred=False)
+    y, kept = _normalize.scale(
+        x, values, square, axes, axes, weight, None, eps, centred=False
+    )
+    return y, Cache(*kept)
 
 
 def rms_norm_backward(dy: ArrayLike, cache: Cache) -> tuple[np.ndarray, np.ndarray | None]:
@@ -291,4 +319,5 @@ def _groups(x, num_groups, weight, bias, eps):
     split = x.reshape(x.shape[0], num_groups, size, *x.shape[2:])
     axes = tuple(range(2, split.ndim))
     _, values, variance = _normalize.moments(split, axes)
-    return _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)
+    y, kept = _normalize.scale(x, values, variance, axes, (1,), weight, bias, eps)
+    return y, Cache(*kept)

@@ -12,6 +12,8 @@ else:
 Shapes that do not fit, numbers out of range and unknown names raise a ValueError.
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 from collections.abc import Sequence
 
 import numpy as np

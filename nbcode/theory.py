@@ -15,6 +15,8 @@ A number out of range, an unknown name, an infinite expectation and an activatio
 what is asked for raise a ValueError.
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 from collections.abc import Callable
 from itertools import pairwise
 

@@ -20,6 +20,8 @@ trains the tiles of a lost worker again::
 A tile that draws batches needs a generator of its own: ``rng.spawn(len(tiles))[i]``, say.
 """
 
+from __future__ import annotations  # so that the API page says ArrayLike
+
 import itertools
 import math
 import multiprocessing
