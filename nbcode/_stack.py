@@ -5,6 +5,7 @@ of, by name: one tensor a layer, weights of shape (runs, fan_in, fan_out), the o
 (runs, 1, units).
 """
 
+import numpy as np
 import torch
 
 State = dict[str, list[torch.Tensor]]
@@ -93,12 +94,29 @@ def accuracy(network, state: State, x, y):
     return right.float().mean(-1).cpu().numpy()
 
 
-def step(state: State, memory, grads: State, number, *, rate, direction):
+def rms(grads):
+    """Of each layer's gradient and each run, shape (layers, runs), a NumPy array."""
+    return np.array([g.cpu().double().square().mean((1, 2)).sqrt().numpy() for g in grads])
+
+
+def split(state: State, parts: int) -> list[State]:
+    """The runs in so many parts."""
+    cut = {name: [t.tensor_split(parts) for t in state[name]] for name in state}
+    return [{name: [t[i] for t in cut[name]] for name in cut} for i in range(parts)]
+
+
+def join(parts: list[State]) -> State:
+    """The runs side by side again."""
+    layers = {name: zip(*(part[name] for part in parts), strict=True) for name in parts[0]}
+    return {name: [torch.cat(layer) for layer in layers[name]] for name in layers}
+
+
+def step(state: State, memory, grads: State, number, direction):
     """(state, the optimizer's memory) after step ``number``; it uses the gradients up.
 
     Nothing that it is given but the gradients changes: a Ctrl-C leaves no half step.
     """
-    state, memory = dict(state), dict(memory)
+    state, memory, (rate,) = dict(state), dict(memory), state["rates"]
     for name, slopes in grads.items():
         moves = [direction(g, m, number) for g, m in zip(slopes, memory[name], strict=True)]
         memory[name] = [remembered for _, remembered in moves]

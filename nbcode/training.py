@@ -25,7 +25,8 @@ from __future__ import annotations  # so that the API page says ArrayLike
 import itertools
 import math
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -159,17 +160,18 @@ def train(
     if watch is not None:
         watched = _data(*watch, sizes, place, names=("watch[0]", "watch[1]"))
     network = _network(activation, norm)
-    with _denormals_flushed():
-        state, done, loss, grad_rms, curve = _descend(
-            network,
-            _stack.state(start, start_biases, norm, **place),
-            ["weights", "gammas", "betas"] + ["biases"] * bias,
-            _step(learning_rate, len(start[0]), optimizer, momentum, place),
-            _batches(inputs, labels, batch_size, rng),
-            _validate.integer("steps", steps, "it is a number of gradient steps"),
-            watched,
-            _validate.integer("every", every, "it is a number of steps, such as 10"),
-        )
+    state = _stack.state(start, start_biases, norm, **place)
+    state["rates"] = [_rates(learning_rate, len(start[0]), place)]
+    state, done, loss, grad_rms, curve = _descend(
+        network,
+        state,
+        ["weights", "gammas", "betas"] + ["biases"] * bias,
+        _direction(optimizer, momentum),
+        _batches(inputs, labels, batch_size, rng),
+        _validate.integer("steps", steps, "it is a number of gradient steps"),
+        watched,
+        _validate.integer("every", every, "it is a number of steps, such as 10"),
+    )
     state = {name: [t.detach().cpu() for t in state[name]] for name in state}
     per_unit = {name: [t[:, 0] for t in state[name]] for name in PER_UNIT}
     return Runs(
@@ -184,7 +186,7 @@ def train(
     )
 
 
-def _descend(network, state, trained, step, batches, steps, watched, every):
+def _descend(network, state, trained, direction, batches, steps, watched, every):
     """(last state, steps taken, losses, rms of the first gradients, accuracies).
 
     Runs that diverge stay in: a nan costs what a number costs, and takes part in no other
@@ -193,23 +195,36 @@ def _descend(network, state, trained, step, batches, steps, watched, every):
     layers, runs = len(state["weights"]), len(state["weights"][0])
     losses, grad_rms = np.full((steps, runs), np.nan), np.full((layers, runs), np.nan)
     curve = np.full((math.ceil(steps / every), runs), np.nan)
-    memory, done = {name: [(0.0, 0.0)] * len(state[name]) for name in trained}, 0
-    try:
-        # Steps first: zip draws no batch after the last of them.
-        for i, (x, y) in zip(_shown(steps), batches, strict=False):
-            if watched and i % every == 0:
-                curve[i // every] = _stack.accuracy(network, state, *watched)
-            grads, loss, running = _stack.gradients(network, state, trained, x, y)
-            losses[i] = loss.cpu().numpy()
-            if i == 0:
-                doubles = [g.cpu().double() for g in grads["weights"]]
-                grad_rms[:] = [g.square().mean(dim=(1, 2)).sqrt().numpy() for g in doubles]
-            after, kept = step(state | running, memory, grads, i + 1)
-            state, memory, done = after, kept, i + 1  # in one line: no half step is left
-    except KeyboardInterrupt:
-        losses[done:] = np.nan
-        curve[math.ceil(done / every) :] = np.nan
-    return state, done, losses, grad_rms, curve
+    on_cpu = state["weights"][0].device.type == "cpu"
+    cores = min(torch.get_num_threads(), runs) if on_cpu else 1
+    start = {name: [(0.0, 0.0)] * len(state[name]) for name in trained}
+    parts, done = [(part, start) for part in _stack.split(state, cores)], 0
+
+    def advance(part, x, y, i):
+        """(part after step i, its losses, rms of its gradients, its accuracies)."""
+        state, memory = part
+        right = watched and i % every == 0 and _stack.accuracy(network, state, *watched)
+        grads, loss, running = _stack.gradients(network, state, trained, x, y)
+        size = i == 0 and _stack.rms(grads["weights"])
+        part = _stack.step(state | running, memory, grads, i + 1, direction)
+        return part, loss.cpu().numpy(), size, right
+
+    with _threads(cores) as threads:
+        try:
+            # Steps first: zip draws no batch after the last of them.
+            for i, (x, y) in zip(_shown(steps), batches, strict=False):
+                told = threads.map(partial(advance, x=x, y=y, i=i), parts)
+                after, loss, size, right = map(list, zip(*told, strict=True))
+                losses[i] = np.concatenate(loss)
+                if i == 0:
+                    grad_rms[:] = np.concatenate(size, axis=1)
+                if watched and i % every == 0:
+                    curve[i // every] = np.concatenate(right)
+                parts, done = after, i + 1  # in one line: no half step is left
+        except KeyboardInterrupt:
+            losses[done:] = np.nan
+            curve[math.ceil(done / every) :] = np.nan
+    return _stack.join([part for part, _ in parts]), done, losses, grad_rms, curve
 
 
 def _shown(steps):
@@ -220,14 +235,18 @@ def _shown(steps):
 
 
 @contextmanager
-def _denormals_flushed():
-    """Vanishing signals slow a CPU tenfold; within, what is smaller than normal is 0."""
-    before = bool(torch.tensor(1e-38, device="cpu") * 0.01 == 0)
-    torch.set_flush_denormal(True)
+def _threads(count):
+    """Threads with a core each: the runs share no work, so none waits inside an operation.
+
+    Vanishing signals make denormal numbers, which slow a CPU tenfold: there they are 0.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        yield
+        with ThreadPoolExecutor(count, "", torch.set_flush_denormal, (True,)) as threads:
+            yield threads
     finally:
-        torch.set_flush_denormal(before)
+        torch.set_num_threads(before)
 
 
 # What is asked for, checked and made ready.
@@ -300,24 +319,26 @@ def _batches(x, y, batch_size, rng):
     return ((x[rows], y[rows]) for rows in map(torch.from_numpy, draws))
 
 
-def _step(learning_rate, runs, optimizer, momentum, place):
-    """The optimizer's step, a function of state, memory, gradients and its number."""
+def _rates(learning_rate, runs, place):
     rates = _validate.array("learning_rate", learning_rate, "one number a run", ndim=(1,))
     if len(rates) != runs or (rates < 0).any():
         raise ValueError(
             f"learning_rate must be {runs} numbers of at least 0, one a run, got {rates!r}"
         )
+    return torch.tensor(rates, **place)[:, None, None]
+
+
+def _direction(optimizer, momentum):
+    """Where the optimizer steps, a function of gradient, memory and the step's number."""
     _validate.choice("optimizer", optimizer, ("sgd", "adam"))
     if not 0 <= momentum < 1:
         raise ValueError(
             f"momentum must be from 0 to below 1, got {momentum}: 0.9 is usual"
         )
-    direction: Callable = partial(_stack.sgd, momentum=momentum)
-    if optimizer == "adam":
-        if momentum:
-            raise ValueError(
-                f"momentum must be 0 with 'adam', got {momentum}: only 'sgd' takes one"
-            )
-        direction = _stack.adam
-    rate = torch.tensor(rates, **place)[:, None, None]
-    return partial(_stack.step, rate=rate, direction=direction)
+    if optimizer == "sgd":
+        return partial(_stack.sgd, momentum=momentum)
+    if momentum:
+        raise ValueError(
+            f"momentum must be 0 with 'adam', got {momentum}: only 'sgd' takes one"
+        )
+    return _stack.adam

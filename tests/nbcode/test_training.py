@@ -324,25 +324,48 @@ def flushes_denormals():
     return (torch.tensor([1e-38]) * 0.01).item() == 0
 
 
-def test_flushing_of_denormal_numbers_is_undone(monkeypatch):
-    weights, x, y = problem()
+def test_denormal_numbers_are_zero_in_training_and_nowhere_else():
+    """1e-30 · 1e-12 is denormal; if it is 0, the second layer's weights get no gradient."""
+    weights = [np.full((2, 3, 4), 1e-30), np.ones((2, 3, 3))]
+    x, y = np.full((6, 4), 1e-12, "float32"), np.arange(6) % 3
     torch.set_flush_denormal(False)
+    runs = train(weights, x, y, learning_rate=[0.0] * 2, steps=1)
+    assert not runs.grad_rms[1].any()
     assert not flushes_denormals()
-    train(weights, x, y, learning_rate=[0.1] * 3, steps=1)
-    assert not flushes_denormals()
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+def test_runs_on_several_cores_are_the_runs_on_one(norm):
+    weights, x, y = problem(runs=5)
+
+    def runs(threads):
+        torch.set_num_threads(threads)
+        options = {"norm": norm, "optimizer": "adam", "watch": (x, y), "every": 2}
+        got = train(weights, x, y, learning_rate=[0.1] * 5, steps=5, **options)
+        assert torch.get_num_threads() == threads
+        return got
+
+    one, three = runs(1), runs(3)
+    torch.set_num_threads(1)
+    for name in ("loss", "grad_rms", "curve"):
+        assert np.array_equal(getattr(one, name), getattr(three, name))
+    for name in ("weights", "biases", "gammas", "running_vars"):
+        for a, b in zip(getattr(one, name), getattr(three, name), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_an_error_in_training_comes_out_and_leaves_torch_as_it_was(monkeypatch):
+    weights, x, y = problem()
+    torch.set_num_threads(2)
 
     def fail(*_, **__):
         raise RuntimeError("out of memory, say")
 
-    torch.set_flush_denormal(True)
-    train(weights, x, y, learning_rate=[0.1] * 3, steps=1)
-    left = flushes_denormals()
-    torch.set_flush_denormal(False)
-    assert left
     monkeypatch.setattr(torch.autograd, "grad", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         train(weights, x, y, learning_rate=[0.1] * 3, steps=1)
-    assert not flushes_denormals()
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
 
 
 def test_accuracy_is_the_share_of_right_classes():
@@ -575,7 +598,7 @@ def test_an_interrupt_returns_the_steps_done_wherever_it_comes():
                 assert np.array_equal(a, b, equal_nan=True)
     # Checks, then the loop without a gap, then the result.
     assert [key for key, _ in itertools.groupby(seen)] == [OUTSIDE, 0, 1, 2, 3, OUTSIDE]
-    assert len(seen) - seen.count(OUTSIDE) > 100
+    assert len(seen) - seen.count(OUTSIDE) > 25
 
 
 CTRL_C = """
