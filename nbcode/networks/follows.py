@@ -17,12 +17,16 @@ from nbcode.networks.untouched import untouched
 def followers(module) -> dict[torch.nn.Module, roles.Follower]:
     """{layer: Follower} for each Linear, convolution and attention's out_proj in module."""
     found: dict[torch.nn.Module, roles.Follower] = {}
-    _follow(module, roles.Follower(1.0, "linear (end)"), "", found)
+    end = roles.Follower(1.0, "linear (end)")
+    _follow(module, end, "its order is not known", found)
     return found
 
 
-def _follow(module, end, owner, found):
-    """Enter the layers of module into found; ``end`` follows module as a whole."""
+def _follow(module, end, why, found):
+    """Enter the layers of module into found; ``end`` follows module as a whole.
+
+    ``why`` says what hides the order in which a list is called, which has no forward.
+    """
     nn = torch.nn
     if not roles.has_layers(module):
         return
@@ -33,38 +37,32 @@ def _follow(module, end, owner, found):
     elif isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
         after = roles.Follower(1.0, "linear (residual sum)")
         phi = module.activation
-        name = getattr(phi, "__name__", "its activation")
-        of_module = isinstance(phi, nn.Module)
-        role = roles.of_module(phi) if of_module else roles.measured(phi, name)
-        found.setdefault(module.linear1, role or after)
+        name = getattr(phi, "__name__", type(phi).__name__)
+        found.setdefault(module.linear1, roles.measured(phi, name) or after)
         for m in filter(roles.is_layer, module.modules()):
             found.setdefault(m, after)
     elif (graph := _trace(module)) is not None:
         for node in graph.nodes:
             if node.op == "call_module":
                 after = _after(node, module, end)
-                _follow(module.get_submodule(node.target), after, owner, found)
+                _follow(module.get_submodule(node.target), after, why, found)
     else:
-        if not type(module).__module__.startswith("torch.nn."):  # a list has no forward
-            owner = type(module).__name__
-        order = "its order is not known"
-        why = f"the forward of {owner} cannot be traced" if owner else order
+        if not roles.is_torchs(module):
+            why = f"the forward of {type(module).__name__} cannot be traced"
         children = [m for m in module._modules.values() if m is not None]
         for i, child in enumerate(children, 1):
             after = _registered_next(children[i:]) or roles.unseen(why)
-            _follow(child, after, owner, found)
+            _follow(child, after, why, found)
 
 
 def _registered_next(modules):
     """The activation that was registered next, before any other layer, or None."""
-    for module in modules:
-        for _, leaf in module.named_modules(remove_duplicate=False):
-            role = None if list(leaf.children()) else roles.of_module(leaf)
-            if role is not None:
-                if role.text.startswith("linear"):
-                    return None  # for forward may still call an activation in between
-                return roles.Follower(role.gain, f"{role.text} (registered next)")
-    return None
+    inside = (pair for m in modules for pair in m.named_modules(remove_duplicate=False))
+    met = (roles.of_module(m) for _, m in inside if not [*m.children()])
+    role = next(filter(None, met), None)
+    if role is None or role.text.startswith("linear"):
+        return None  # for forward may still call an activation in between
+    return roles.Follower(role.gain, f"{role.text} (registered next)")
 
 
 def _trace(module):
@@ -102,24 +100,21 @@ def _after(node, root, end):
 
     Branches may meet different things: the one that is executed first decides.
     """
-    found, reached, todo = {}, set(), [node]
+    found, todo = {}, [node]
     while todo:
         source = todo.pop()
         for user in source.users:
-            if user not in reached and not roles.ASIDE.fullmatch(roles.called(user)):
-                reached.add(user)
-                role = end if user.op == "output" else roles.of_node(user, source, root)
-                if role is None:
+            if user not in found and not roles.ASIDE.fullmatch(roles.called(user)):
+                ends = user.op == "output"
+                found[user] = end if ends else roles.of_node(user, source, root)
+                if found[user] is None:
                     todo.append(user)
-                else:
-                    found[user] = role
-    ordered = [found[n] for n in node.graph.nodes if n in found]
-    unseen = [f for f in ordered if "not seen" in f.text]
+    ordered = [found[n] for n in node.graph.nodes if found.get(n)]
     if not ordered:
         return roles.unseen("its output is not used")
-    # A branch that cannot be read may be a gate: x·σ(x) is no sigmoid.
-    first = (unseen or ordered)[0]
-    others = dict.fromkeys(f.text for f in ordered if f.text != first.text)
-    if unseen or not others:
-        return first
-    return roles.Follower(first.gain, f"{first.text}, also {', '.join(others)}")
+    for follower in ordered:
+        if "not seen" in follower.text:  # it may be a gate: x·σ(x) is no sigmoid
+            return follower
+    text, *others = dict.fromkeys(follower.text for follower in ordered)
+    text = f"{text}, also {', '.join(others)}" if others else text
+    return roles.Follower(ordered[0].gain, text)

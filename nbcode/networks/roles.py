@@ -87,8 +87,6 @@ def called(node):
     """What a node calls, if that is torch's or Python's own; without the _ of add_."""
     if node.op == "call_method":
         return node.target.strip("_")
-    if node.op != "call_function":
-        return ""
     name = getattr(node.target, "__name__", "")
     spaces = torch, F, operator, builtins
     if not any(getattr(space, name, None) is node.target for space in spaces):
@@ -104,9 +102,8 @@ def of_node(node, source, root):
     others = [n for n in node.all_input_nodes if n is not source]
     scaled = _TIMES.fullmatch(name) and all(n.op == "get_attr" for n in others)
     places = [i for i, a in enumerate(node.args) if a is source]
-    if scaled and (places == [0] or (places == [1] and "div" not in name)):
-        return None
-    if _THROUGH.fullmatch(name):
+    scaled = scaled and (places == [0] or (places == [1] and "div" not in name))
+    if scaled or _THROUGH.fullmatch(name):
         return None
     if _LINEAR.fullmatch(name):
         return Follower(1.0, f"linear ({name})")
@@ -128,13 +125,13 @@ def of_module(module):
     if type(module) is torch.nn.PReLU:
         slope = module.weight.detach().double().square().mean().sqrt().item()
         return Follower(math.sqrt(2) / math.hypot(1, slope), name)
+    linear = is_layer(module)
     if is_torchs(module):
         file = type(module).__module__.removeprefix("torch.nn.modules.")
         if _THROUGH_FILES.fullmatch(file):
             return None
-        if file == "loss" or name in _LINEAR_CLASSES or [*module.parameters()]:
-            return Follower(1.0, f"linear ({name})")
-    if is_layer(module):
+        linear = file == "loss" or name in _LINEAR_CLASSES or [*module.parameters()]
+    if linear:
         return Follower(1.0, f"linear ({name})")
     return unseen(name) if has_layers(module) else measured(module, name)
 
