@@ -9,9 +9,8 @@ from torch import nn
 
 from nbcode import _validate
 from nbcode.initializers import fans, orthogonal
-from nbcode.networks import follows
+from nbcode.networks.follows import Follower, followers, unseen
 from nbcode.networks.gate import is_layer, refuse
-from nbcode.networks.roles import Follower, unseen
 from nbcode.networks.table import Table
 
 SCHEMES = ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
@@ -104,9 +103,9 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     refuse(module, to_change=True)
     _validate.choice("scheme", scheme, SCHEMES)
     _validate.generator("rng", rng)
-    followers = follows.followers(module)
+    found = followers(module)
     # all rules first: a weight that has no fans is refused before anything is changed
-    plan = [(p, _rule(p, scheme, followers)) for p in _parameters(module)]
+    plan = [(p, _rule(p, scheme, found)) for p in _parameters(module)]
     table = Table()
     for p, rule in plan:
         said, kind, shape = rule.set_to, type(p.module).__name__, tuple(p.value.shape)
@@ -142,7 +141,7 @@ def _parameters(module):
         )
 
 
-def _rule(p, scheme, followers):
+def _rule(p, scheme, found):
     """What becomes of a parameter: the rules of :func:`init_`."""
     m, attribute, shape = p.module, p.attribute, p.value.shape
     attention = isinstance(m, nn.MultiheadAttention)
@@ -164,7 +163,7 @@ def _rule(p, scheme, followers):
         fan = fans((shape[0] // blocks, *shape[1:]))
         return _scaled(scheme, shape, fan, Follower(1.0, "linear (attention)"), blocks)
     if is_layer(m) and attribute == "weight":
-        follower = followers.get(m) or unseen("forward does not call it")
+        follower = found.get(m) or unseen("forward does not call it")
         if isinstance(m, nn.Linear):
             return _scaled(scheme, shape, fans(shape), follower)
         kind = "transposed" if m.transposed else "conv"
