@@ -549,13 +549,18 @@ BAD = [
         "mymodel:build",
     ),
     (
-        lambda: command._probe("no_such_module:f", None, None),
+        lambda: command._probe("no_such_module.py:f", None, None),
         "factory",
-        "imported",
-        "'no_such_module'",
-        "leave out .py",
+        "'no_such_module.py:f' (No module named 'no_such_module'",
+        "mymodel.py",
     ),
-    (lambda: command._probe("zoo:nothing", None, None), "factory", "of zoo", "'nothing'"),
+    (
+        lambda: command._probe("zoo:nothing", None, None),
+        "factory",
+        "'zoo:nothing' (module 'zoo' has no attribute 'nothing')",
+        "mymodel:build",
+    ),
+    (lambda: command._probe("zoo", None, None), "factory", "'zoo', which cannot be called"),
     (
         lambda: command._probe("zoo:dcgan_init.__name__.title", None, None),
         "factory",
