@@ -25,8 +25,6 @@ from numpy.typing import ArrayLike
 
 from nbcode import _validate, theory
 
-MODES = ("fan_in", "fan_out", "fan_avg")
-
 
 def fans(
     shape: tuple[int, ...],
@@ -256,9 +254,8 @@ def _std(shape, gain, mode):
     """gain/√fan of a dense or a convolution's weight, its arguments checked."""
     fan_in, fan_out = fans(shape)
     gain = _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
-    _validate.choice("mode", mode, MODES)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    return gain / np.sqrt(fan)
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    return gain / np.sqrt(fan[_validate.choice("mode", mode, fan)])
 
 
 def _uniform(std, shape, rng):

@@ -57,13 +57,9 @@ def random_weights(
             "[64, 64], say"
         )
     sizes = [_validate.integer("widths", w, "every layer has units") for w in widths]
-    layers, remedy = len(sizes) - 1, "it is the std of a weight, such as 0.05"
-    stds = [_validate.number("std", s, remedy, at_least=0) for s in np.ravel(std).tolist()]
-    if len(stds) not in (1, layers):
-        raise ValueError(
-            f"std must be one number or {layers}, one a layer, got {len(stds)}"
-        )
-    stds = stds * layers if len(stds) == 1 else stds
+    remedy = "it is the std of a weight, such as 0.05"
+    stds = np.broadcast_to(std, len(sizes) - 1).tolist()
+    stds = [_validate.number("std", s, remedy, at_least=0) for s in stds]
     shapes = zip(sizes[1:], sizes[:-1], strict=True)
     return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
 

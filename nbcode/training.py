@@ -308,10 +308,7 @@ def _step(learning_rate, runs, optimizer, momentum, place):
             f"learning_rate must be {runs} numbers of at least 0, one a run, got {rates!r}"
         )
     _validate.choice("optimizer", optimizer, ("sgd", "adam"))
-    if not 0 <= momentum < 1:
-        raise ValueError(
-            f"momentum must be from 0 to below 1, got {momentum}: 0.9 is usual"
-        )
+    _validate.number("momentum", momentum, "0.9 is usual", at_least=0, below=1)
     direction: Callable = partial(_stack.sgd, momentum=momentum)
     if optimizer == "adam":
         if momentum:

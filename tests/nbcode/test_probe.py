@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import probe_models
 import pytest
@@ -18,7 +19,7 @@ import zoo
 from torch import nn
 
 from nbcode import __main__ as command
-from nbcode import figures, signals
+from nbcode import signals
 
 mpl.use("agg")
 
@@ -869,9 +870,9 @@ def test_table_html_and_picture():
     fig = report.plot()
     assert {t.get_text() for t in fig.axes[0].texts} == {"signal", "spread", "gradient"}
     assert "input scale" in fig.axes[0].get_title()
-    figures.close(fig)
-    figures.close(signals.probe(mlp(), X * math.nan).plot())
-    figures.close(signals.probe(nn.Flatten(), X).plot())
+    plt.close(fig)
+    plt.close(signals.probe(mlp(), X * math.nan).plot())
+    plt.close(signals.probe(nn.Flatten(), X).plot())
 
 
 def deep(act, std, layers=6):
