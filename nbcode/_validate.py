@@ -45,12 +45,22 @@ def array(name, value, remedy, *, ndim=None, finite=True, empty=False) -> np.nda
     return out
 
 
-def arrays(name, value, remedy):
-    """Return ``value`` as a list if it lists at least one thing."""
-    out = list(value) if hasattr(value, "__iter__") else []
-    if not out:
-        said = f"{name} must list an array or more, got {_short(value)}"
+def layers(value, remedy, *, ndim, fan_in=None) -> list[np.ndarray]:
+    """Return weights (..., fan_out, fan_in) as arrays that fit behind each other."""
+    listed = list(value) if hasattr(value, "__iter__") else []
+    if not listed:
+        said = f"weights must list an array or more, got {_short(value)}"
         raise ValueError(f"{said}: {remedy}")
+    named = ((f"weights[{i}]", W) for i, W in enumerate(listed))
+    out = [array(name, W, remedy, ndim=(ndim,), finite=False) for name, W in named]
+    *runs, _, width = out[0].shape
+    before = fan_in or width
+    for i, W in enumerate(out):
+        if W.shape != (*runs, W.shape[-2], before):
+            said = ", ".join(map(str, (*runs, "fan_out", before)))
+            said = f"weights[{i}] must have shape ({said}), got {W.shape}"
+            raise ValueError(f"{said}: {remedy}")
+        before = W.shape[-2]
     return out
 
 

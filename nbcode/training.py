@@ -235,27 +235,14 @@ def _denormals_flushed():
 
 def _start(weights, biases):
     """The initial weights and biases as arrays, if they are a stack of networks."""
-
-    def arrays(name, values, remedy, ndim=None):
-        values = enumerate(_validate.arrays(name, values, remedy))
-        options = {"ndim": ndim, "finite": False}
-        return [_validate.array(f"{name}[{i}]", v, remedy, **options) for i, v in values]
-
     remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
-    weights = arrays("weights", weights, remedy, ndim=(3,))
-    runs, _, before = weights[0].shape
-    for i, w in enumerate(weights):
-        if (w.shape[0], w.shape[2]) != (runs, before):
-            raise ValueError(
-                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
-                f"{w.shape}: its fan_in is the layer before"
-            )
-        before = w.shape[1]
+    weights = _validate.layers(weights, remedy, ndim=3)
     shapes = [w.shape[:2] for w in weights]
     if biases is None:
         return weights, [np.zeros(shape) for shape in shapes]
     remedy = "one array of shape (runs, fan_out) a layer"
-    biases = arrays("biases", biases, remedy)
+    named = ((f"biases[{i}]", b) for i, b in enumerate(biases))
+    biases = [_validate.array(name, b, remedy, finite=False) for name, b in named]
     if (got := [b.shape for b in biases]) != shapes:
         raise ValueError(f"biases must have the shapes {shapes}, got {got}: {remedy}")
     return weights, biases
