@@ -1,20 +1,19 @@
 """Answers to bad input: the argument's name, its value, and the remedy."""
 
-import math
+from math import inf, isfinite
 from numbers import Integral, Real
 
 import numpy as np
 
 
-def number(name, value, remedy, *, above=None, at_least=None, below=None, at_most=None):
+def number(name, value, remedy, *, above=-inf, at_least=-inf, below=inf, at_most=inf):
     """Return ``value`` as a float if it is a finite real number in range."""
-    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
-    ok = ok and (below is None or value < below) and (at_most is None or value <= at_most)
-    if not ok:
-        words = {"above": above, "of at least": at_least, "below": below}
-        words["at most"] = at_most
-        said = " and ".join(f"{w} {end}" for w, end in words.items() if end is not None)
+    real = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if not (real and above < value < below and at_least <= value <= at_most):
+        ends = {"above": above, "of at least": at_least, "below": below, "at most": at_most}
+        said = " and ".join(
+            f"{words} {end}" for words, end in ends.items() if isfinite(end)
+        )
         kind = f"a finite number {said}".rstrip()
         raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return float(value)
