@@ -38,16 +38,15 @@ def fans(
     Args:
         shape: (fan_out, fan_in) of a dense layer, (out_channels, in_channels / groups,
             kernel...) of a convolution, (in_channels, out_channels / groups, kernel...) of
-            a transposed one, (rows, dim) of an embedding: as torch stores them.
-        kind: "dense", "conv", "transposed" or "embedding"; None takes two axes for a dense
-            weight and more for a convolution's.
+            a transposed one: as torch stores them.
+        kind: "dense", "conv" or "transposed"; None takes two axes for a dense weight and
+            more for a convolution's.
         groups: parts of the channels that do not see each other.
         stride: pixels that a convolution moves by (one number, or one an axis of the
             kernel), or that a transposed one moves its output by.
 
     Ints where whole. A stride divides the fan_out of a convolution and the fan_in of a
-    transposed one, on average over pixels away from the border. An embedding's fan_in is
-    1: its sum has one term, the row that was picked.
+    transposed one, on average over pixels away from the border.
 
     Source: He et al. 2015, section 2.2 (n_l = k²c), for stride 1; equation (2.8) and
     exercise 2.7 of the book for any other.
@@ -60,12 +59,11 @@ def fans(
     dims = _dims(shape)
     if kind is None:
         kind = "dense" if len(dims) == 2 else "conv"
-    _validate.choice("kind", kind, ("dense", "conv", "transposed", "embedding"))
-    flat = kind in ("dense", "embedding")
+    flat = _validate.choice("kind", kind, ("dense", "conv", "transposed")) == "dense"
     if flat != (len(dims) == 2):
         raise ValueError(
-            f"shape must have two axes for dense and embedding, and more for conv and "
-            f"transposed, got {tuple(dims)} for {kind!r}: pass the weight's own shape"
+            f"shape must have two axes for dense, and more for conv and transposed, got "
+            f"{tuple(dims)} for {kind!r}: pass the weight's own shape"
         )
     groups = _validate.integer("groups", groups, "1 where every channel sees all others")
     if dims[0] % groups or (flat and groups > 1):
@@ -81,8 +79,6 @@ def fans(
             f"shape {tuple(dims)}: torch's layers know theirs, layer.stride"
         )
     skip = math.prod(np.broadcast_to(strides, axes).tolist())
-    if kind == "embedding":
-        return 1, dims[1]
     area = math.prod(dims[2:])
     # one group's channels of axis 0, and all of axis 1, which torch stores by the group
     first, second = dims[0] // groups * area, dims[1] * area

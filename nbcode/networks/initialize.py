@@ -152,7 +152,7 @@ def _rule(p, scheme, found):
     if known and attribute in ("bias", "in_proj_bias"):
         return _Rule("0", "constant", 0.0)
     if isinstance(m, nn.Embedding) and attribute == "weight":
-        return _Rule("normal, std 1", "normal", 1.0, 1, fans(shape, kind="embedding"))
+        return _Rule("normal, std 1", "normal", 1.0, 1, (1, shape[1]))
     if attention and attribute.endswith("proj_weight"):
         # torch draws the three blocks of in_proj_weight as one (xavier_uniform_ in
         # MultiheadAttention._reset_parameters); they are three layers side by side

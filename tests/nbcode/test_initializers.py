@@ -190,11 +190,6 @@ def test_the_defaults_are_gain_one_and_fan_in():
         assert np.array_equal(law(shape, rng=rng()), law(shape, rng=rng(), **more))
 
 
-def test_an_embedding_picks_one_row():
-    assert initializers.fans((50, 32), kind="embedding") == (1, 32)
-    assert initializers.fans((50, 32), kind="dense") == (32, 50)
-
-
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0, -0.5, 3.0])
 def test_gain_of_a_leaky_relu_is_what_torch_and_quadrature_say(slope):
     gain = initializers.gain("leaky_relu", slope)
