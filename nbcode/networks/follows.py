@@ -1,10 +1,8 @@
 """What follows each layer of a torch module: the activation whose gain its weight needs.
 
-The order of a model is that of its forward, which torch.fx writes down by calling it with
-stand-ins for tensors. What a step does to the signal is known of torch's own modules and
-functions, each by its whole name. Of all others it is measured, on numbers: what acts on
-each entry alone is an activation, and what shifts and scales entries and no more, as norms
-do, lets the signal through. The rest is unseen.
+Torch's own modules and functions are known, each by its whole name. All others are
+measured, on numbers: what acts on each entry alone is an activation, and what shifts and
+scales entries and no more, as norms do, lets the signal through. The rest is unseen.
 """
 
 import builtins
