@@ -1,9 +1,8 @@
 """python -m nbcode probe module:factory: look into a model from the command line."""
 
 import argparse
-import importlib
+import pkgutil
 import sys
-from typing import Any
 
 from nbcode import signals
 
@@ -39,34 +38,24 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _probe(name, lr, training):
-    module, _, function = name.partition(":")
-    if not (module and function):
-        raise ValueError(
-            f"factory must be module:function, got {name!r}: mymodel:build, say, for the "
-            "function build in mymodel.py"
-        )
     if "" not in sys.path:
         sys.path.insert(0, "")  # as python -m has it
+    remedy = "mymodel:build, say, for the function build in mymodel.py of this directory"
     try:
-        factory: Any = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(
-            f"factory must be in a module that can be imported, got {module!r} ({error}): "
-            "start in the directory that holds it, and leave out .py"
-        ) from error
-    for part in function.split("."):
-        factory = getattr(factory, part, None)
+        factory = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        said = f"got {name!r} ({error})"
+        raise ValueError(f"factory must be module:function, {said}: {remedy}") from error
     if not callable(factory):
-        raise ValueError(
-            f"factory must be a function of {module}, got {function!r}, which is none there"
-        )
+        said = f"got {name!r}, which cannot be called"
+        raise ValueError(f"factory must be module:function, {said}: {remedy}")
     made = factory()
     if not isinstance(made, tuple | list) or len(made) not in (2, 3):
         raise ValueError(
             f"factory must return (model, batch) or (model, batch, loss), got "
             f"{type(made).__name__} from {name}: return them as a tuple"
         )
-    return signals.probe(*made[:2], *made[2:], lr=lr, training=training)
+    return signals.probe(*made, lr=lr, training=training)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Answers to bad input: the argument's name, its value, and the remedy."""
 
-import math
+from math import inf, isfinite
 from numbers import Integral, Real
 
 import numpy as np
 
 
-def number(name, value, remedy, *, above=None, at_least=None, below=None, at_most=None):
+def number(name, value, remedy, *, above=-inf, at_least=-inf, below=inf, at_most=inf):
     """Return ``value`` as a float if it is a finite real number in range."""
-    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    ok = ok and (above is None or value > above) and (at_least is None or value >= at_least)
-    ok = ok and (below is None or value < below) and (at_most is None or value <= at_most)
-    if not ok:
-        words = {"above": above, "of at least": at_least, "below": below}
-        words["at most"] = at_most
-        said = " and ".join(f"{w} {end}" for w, end in words.items() if end is not None)
+    real = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    if not (real and above < value < below and at_least <= value <= at_most):
+        ends = {"above": above, "of at least": at_least, "below": below, "at most": at_most}
+        said = " and ".join(
+            f"{words} {end}" for words, end in ends.items() if isfinite(end)
+        )
         kind = f"a finite number {said}".rstrip()
         raise ValueError(f"{name} must be {kind}, got {_short(value)}: {remedy}")
     return float(value)
@@ -45,12 +44,22 @@ def array(name, value, remedy, *, ndim=None, finite=True, empty=False) -> np.nda
     return out
 
 
-def arrays(name, value, remedy):
-    """Return ``value`` as a list if it lists at least one thing."""
-    out = list(value) if hasattr(value, "__iter__") else []
-    if not out:
-        said = f"{name} must list an array or more, got {_short(value)}"
+def layers(value, remedy, *, ndim, fan_in=None) -> list[np.ndarray]:
+    """Return weights (..., fan_out, fan_in) as arrays that fit behind each other."""
+    listed = list(value) if hasattr(value, "__iter__") else []
+    if not listed:
+        said = f"weights must list an array or more, got {_short(value)}"
         raise ValueError(f"{said}: {remedy}")
+    named = ((f"weights[{i}]", W) for i, W in enumerate(listed))
+    out = [array(name, W, remedy, ndim=(ndim,), finite=False) for name, W in named]
+    *runs, _, width = out[0].shape
+    before = fan_in or width
+    for i, W in enumerate(out):
+        if W.shape != (*runs, W.shape[-2], before):
+            said = ", ".join(map(str, (*runs, "fan_out", before)))
+            said = f"weights[{i}] must have shape ({said}), got {W.shape}"
+            raise ValueError(f"{said}: {remedy}")
+        before = W.shape[-2]
     return out
 
 

@@ -201,12 +201,10 @@ def _is_stub(answer):
     if not hasattr(answer, "__code__"):
         return False
     steps = dis.get_instructions(answer.__code__)
-    done = [(s.opname, s.argval) for s in steps if s.opname not in ("RESUME", "NOP")]
-    returned = done[0][1]
-    return (returned is ... or returned is None) and done in (
-        [("LOAD_CONST", returned), ("RETURN_VALUE", None)],
-        [("RETURN_CONST", returned)],
-    )
+    done = [s for s in steps if s.opname not in ("RESUME", "NOP")]
+    names = {s.opname for s in done}
+    constant = names <= {"LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    return constant and done[0].argval in (..., None)
 
 
 def _show(value, digits):

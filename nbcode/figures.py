@@ -84,22 +84,11 @@ def subplots(
         **kwargs: passed on to ``matplotlib.pyplot.subplots``, such as ``sharey=True``.
 
     >>> fig, ax = subplots(height=3)
-    >>> close(fig)
     """
     import matplotlib.pyplot as plt
 
     with plt.rc_context(_style()):
         return plt.subplots(1, ncols, figsize=(width, height), **kwargs)
-
-
-def close(fig: matplotlib.figure.Figure) -> None:
-    """Forget a figure without showing it.
-
-    >>> close(subplots()[0])
-    """
-    import matplotlib.pyplot as plt
-
-    plt.close(fig)
 
 
 def to_svg(fig: matplotlib.figure.Figure) -> str:
@@ -110,7 +99,6 @@ def to_svg(fig: matplotlib.figure.Figure) -> str:
     >>> fig, ax = subplots()
     >>> "prefers-color-scheme: dark" in to_svg(fig)
     True
-    >>> close(fig)
     """
     from io import StringIO
 
@@ -142,10 +130,11 @@ def show(fig: matplotlib.figure.Figure) -> None:
     >>> show(subplots()[0])  # in a notebook, this draws
     <IPython.core.display.SVG object>
     """
+    import matplotlib.pyplot as plt
     from IPython.display import SVG, display
 
     display(SVG(to_svg(fig)))
-    close(fig)
+    plt.close(fig)
 
 
 def end_label(ax: matplotlib.axes.Axes, text: str, line=None, *, dy: float = 0.0) -> None:
@@ -157,7 +146,6 @@ def end_label(ax: matplotlib.axes.Axes, text: str, line=None, *, dy: float = 0.0
     >>> fig, ax = subplots()
     >>> _ = ax.plot([1, 2, 3])
     >>> end_label(ax, "rising")
-    >>> close(fig)
     """
     line = ax.lines[-1] if line is None else line
     x, y = (np.asarray(v, dtype=float) for v in line.get_data())
@@ -185,7 +173,6 @@ def band(ax: matplotlib.axes.Axes, x: ArrayLike, runs: ArrayLike, **kwargs) -> N
     >>> band(ax, [0, 1], [[0, 1], [2, 3], [4, 9]])
     >>> ax.lines[0].get_ydata().tolist()
     [2.0, 3.0]
-    >>> close(fig)
     """
     low, middle, high = np.quantile(np.asarray(runs), [0.1, 0.5, 0.9], axis=0)
     (line,) = ax.plot(x, middle, **kwargs)

@@ -25,8 +25,6 @@ from numpy.typing import ArrayLike
 
 from nbcode import _validate, theory
 
-MODES = ("fan_in", "fan_out", "fan_avg")
-
 
 def fans(
     shape: tuple[int, ...],
@@ -40,16 +38,15 @@ def fans(
     Args:
         shape: (fan_out, fan_in) of a dense layer, (out_channels, in_channels / groups,
             kernel...) of a convolution, (in_channels, out_channels / groups, kernel...) of
-            a transposed one, (rows, dim) of an embedding: as torch stores them.
-        kind: "dense", "conv", "transposed" or "embedding"; None takes two axes for a dense
-            weight and more for a convolution's.
+            a transposed one: as torch stores them.
+        kind: "dense", "conv" or "transposed"; None takes two axes for a dense weight and
+            more for a convolution's.
         groups: parts of the channels that do not see each other.
         stride: pixels that a convolution moves by (one number, or one an axis of the
             kernel), or that a transposed one moves its output by.
 
     Ints where whole. A stride divides the fan_out of a convolution and the fan_in of a
-    transposed one, on average over pixels away from the border. An embedding's fan_in is
-    1: its sum has one term, the row that was picked.
+    transposed one, on average over pixels away from the border.
 
     Source: He et al. 2015, section 2.2 (n_l = k²c), for stride 1; equation (2.8) and
     exercise 2.7 of the book for any other.
@@ -62,12 +59,11 @@ def fans(
     dims = _dims(shape)
     if kind is None:
         kind = "dense" if len(dims) == 2 else "conv"
-    _validate.choice("kind", kind, ("dense", "conv", "transposed", "embedding"))
-    flat = kind in ("dense", "embedding")
+    flat = _validate.choice("kind", kind, ("dense", "conv", "transposed")) == "dense"
     if flat != (len(dims) == 2):
         raise ValueError(
-            f"shape must have two axes for dense and embedding, and more for conv and "
-            f"transposed, got {tuple(dims)} for {kind!r}: pass the weight's own shape"
+            f"shape must have two axes for dense, and more for conv and transposed, got "
+            f"{tuple(dims)} for {kind!r}: pass the weight's own shape"
         )
     groups = _validate.integer("groups", groups, "1 where every channel sees all others")
     if dims[0] % groups or (flat and groups > 1):
@@ -83,8 +79,6 @@ def fans(
             f"shape {tuple(dims)}: torch's layers know theirs, layer.stride"
         )
     skip = math.prod(np.broadcast_to(strides, axes).tolist())
-    if kind == "embedding":
-        return 1, dims[1]
     area = math.prod(dims[2:])
     # one group's channels of axis 0, and all of axis 1, which torch stores by the group
     first, second = dims[0] // groups * area, dims[1] * area
@@ -256,9 +250,8 @@ def _std(shape, gain, mode):
     """gain/√fan of a dense or a convolution's weight, its arguments checked."""
     fan_in, fan_out = fans(shape)
     gain = _validate.number("gain", gain, "ReLU takes 2**0.5, linear 1.0", above=0)
-    _validate.choice("mode", mode, MODES)
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    return gain / np.sqrt(fan)
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    return gain / np.sqrt(fan[_validate.choice("mode", mode, fan)])
 
 
 def _uniform(std, shape, rng):

@@ -166,17 +166,6 @@ def layer_norm(
     return y, Cache(*kept)
 
 
-def layer_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
-    """As :func:`batch_norm_backward`: dx = (g − mean(g) − x̂·mean(g·x̂))/σ, g = weight·dy.
-
-    >>> y, cache = layer_norm(np.array([[1.0, 3.0, 8.0]]), 3)
-    >>> dx, dweight, dbias = layer_norm_backward(np.array([[1.0, 0.0, 0.0]]), cache)
-    >>> bool(abs(dx.sum()) < 1e-12), dweight
-    (True, None)
-    """
-    return _normalize.backward(dy, cache)
-
-
 def group_norm(
     x: ArrayLike,
     num_groups: int,
@@ -208,17 +197,6 @@ def group_norm(
     return _groups(x, num_groups, weight, bias, eps)
 
 
-def group_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
-    """As :func:`layer_norm_backward`, with the means over a group.
-
-    >>> y, cache = group_norm(np.array([[1.0, 3.0, 20.0, 11.0]]), 2, None, np.zeros(4))
-    >>> dx, dweight, dbias = group_norm_backward(np.array([[1.0, 1.0, 2.0, 2.0]]), cache)
-    >>> bool(abs(dx).max() < 1e-12), dbias.tolist()
-    (True, [1.0, 1.0, 2.0, 2.0])
-    """
-    return _normalize.backward(dy, cache)
-
-
 def instance_norm(
     x: ArrayLike,
     weight: ArrayLike | None = None,
@@ -243,15 +221,22 @@ def instance_norm(
     return _groups(x, x.shape[1], weight, bias, eps)
 
 
-def instance_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
-    """As :func:`layer_norm_backward`, with the means over trailing axes.
+def layer_norm_backward(dy: ArrayLike, cache: Cache) -> Gradients:
+    """As :func:`batch_norm_backward`: dx = (g − mean(g) − x̂·mean(g·x̂))/σ, g = weight·dy.
 
-    >>> y, cache = instance_norm(np.array([[[1.0, 3.0, 7.0]]]), np.ones(1))
-    >>> dx, dweight, dbias = instance_norm_backward(np.ones((1, 1, 3)), cache)
-    >>> bool(abs(dx).max() < 1e-12), bool(abs(dweight).max() < 1e-12)
-    (True, True)
+    The means are over what the forward pass averaged: a sample's last axes, a group of
+    channels, or a channel's trailing axes.
+
+    >>> y, cache = layer_norm(np.array([[1.0, 3.0, 8.0]]), 3)
+    >>> dx, dweight, dbias = layer_norm_backward(np.array([[1.0, 0.0, 0.0]]), cache)
+    >>> bool(abs(dx.sum()) < 1e-12), dweight
+    (True, None)
     """
     return _normalize.backward(dy, cache)
+
+
+#: Names of :func:`layer_norm_backward`: the cache knows which entries the means are over.
+group_norm_backward = instance_norm_backward = layer_norm_backward
 
 
 def rms_norm(

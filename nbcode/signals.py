@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike
 
 from nbcode import _validate, theory
 
+_STORED = "a weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
+
 
 def rms(a: ArrayLike) -> float:
     """Root mean square √mean(a²) over all entries: the scale of a signal.
@@ -57,13 +59,9 @@ def random_weights(
             "[64, 64], say"
         )
     sizes = [_validate.integer("widths", w, "every layer has units") for w in widths]
-    layers, remedy = len(sizes) - 1, "it is the std of a weight, such as 0.05"
-    stds = [_validate.number("std", s, remedy, at_least=0) for s in np.ravel(std).tolist()]
-    if len(stds) not in (1, layers):
-        raise ValueError(
-            f"std must be one number or {layers}, one a layer, got {len(stds)}"
-        )
-    stds = stds * layers if len(stds) == 1 else stds
+    remedy = "it is the std of a weight, such as 0.05"
+    stds = np.broadcast_to(std, len(sizes) - 1).tolist()
+    stds = [_validate.number("std", s, remedy, at_least=0) for s in stds]
     shapes = zip(sizes[1:], sizes[:-1], strict=True)
     return [rng.normal(0.0, s, shape) for s, shape in zip(stds, shapes, strict=True)]
 
@@ -86,7 +84,7 @@ def forward(
     x = _validate.array("x", x, "pass one sample (n,) or a batch (batch, n)", ndim=(1, 2))
     phi = theory.activation(activation)
     zs, xs = [], [x]
-    for W in _matrices(weights, x.shape[-1]):
+    for W in _validate.layers(weights, _STORED, ndim=2, fan_in=x.shape[-1]):
         zs.append(xs[-1] @ W.T)
         xs.append(phi(zs[-1]))
     return zs, xs
@@ -113,7 +111,8 @@ def backward(
     >>> [d.tolist() for d in backward(np.ones(2), [np.eye(2), 3 * np.eye(2)], zs)]
     [[3.0, 3.0], [1.0, 1.0]]
     """
-    matrices, arrays = _matrices(weights), [np.asarray(z) for z in zs]
+    matrices = _validate.layers(weights, _STORED, ndim=2)
+    arrays = [np.asarray(z) for z in zs]
     delta = _validate.array("delta", delta, "it is ∂L/∂z of the last layer")
     shapes = [(*delta.shape[:-1], W.shape[0]) for W in matrices]
     got = [z.shape for z in arrays]
@@ -180,18 +179,3 @@ def probe(model, batch, loss=None, *, lr=None, training: bool | None = None):
     from nbcode import networks  # torch is for those who have a module
 
     return networks.probe(model, batch, loss, lr=lr, training=training)
-
-
-def _matrices(weights, width=None):
-    """The weights as matrices that fit behind each other, and an input of that width."""
-    remedy = "a weight is stored as (fan_out, fan_in), and its fan_in is the layer before"
-    out = []
-    for i, W in enumerate(_validate.arrays("weights", weights, remedy)):
-        W = _validate.array(f"weights[{i}]", W, remedy, ndim=(2,), finite=False)
-        if width not in (None, W.shape[1]):
-            raise ValueError(
-                f"weights[{i}] must have shape (fan_out, {width}), got {W.shape}: {remedy}"
-            )
-        width = W.shape[0]
-        out.append(W)
-    return out

@@ -245,9 +245,8 @@ def fixed_point(activation: Activation, sigma_w: float, sigma_b: float = 0.0) ->
     here = excess(0.0)
     if abs(here) < 1e-9:
         return 1.0
-    step, place = np.sign(here) * 0.5, 0.0
-    while abs(place) < 28:  # from 1e-12 to 1e12
-        place += step
+    step = np.sign(here) * 0.5
+    for place in step * np.arange(1, 57):  # to a q of 1e-12 or 1e12
         if excess(place) * here <= 0:
             return float(np.exp(brentq(excess, place - step, place, xtol=1e-12)))
     if here > 0:

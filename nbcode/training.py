@@ -43,36 +43,23 @@ PER_UNIT = ("biases", "gammas", "betas", "running_means", "running_vars")
 
 @dataclass
 class Runs:
-    """What training left behind, one entry a run, on the CPU.
+    """What training left behind, one entry a run, on the CPU; a list has one a layer."""
 
-    Attributes:
-        loss: training loss before each step, shape (steps, runs), in nats; nan or inf
-            where a run diverged, nan for steps that were not taken.
-        weights: the trained [W^1, ..., W^L], W^l of shape (runs, n_l, n_{l-1}).
-        biases: the trained [b^1, ..., b^L], b^l of shape (runs, n_l).
-        grad_rms: rms of each layer's weight gradient at the first step, (L, runs).
-        activation: the name that the hidden layers used.
-        steps: how many steps were taken: fewer than asked for after a Ctrl-C.
-        norm: the normalization before each hidden activation.
-        gammas: its trained scales, one for each hidden layer, each (runs, n_l).
-        betas: its trained shifts, likewise.
-        running_means: batch norm's running means, likewise, empty for others.
-        running_vars: its running variances, likewise.
-        curve: accuracy on ``watch`` before step 0, every, 2·every, ..., one row each, of
-            shape (rows, runs); 0 where a run diverged, None if nothing was watched.
-    """
-
+    #: Training loss before each step, (steps, runs), in nats; nan or inf where a run
+    #: diverged, nan for steps that were not taken.
     loss: np.ndarray
-    weights: list[torch.Tensor]
-    biases: list[torch.Tensor]
-    grad_rms: np.ndarray
-    activation: str
-    steps: int
-    norm: str | None = None
-    gammas: list[torch.Tensor] = field(default_factory=list)
-    betas: list[torch.Tensor] = field(default_factory=list)
-    running_means: list[torch.Tensor] = field(default_factory=list)
-    running_vars: list[torch.Tensor] = field(default_factory=list)
+    weights: list[torch.Tensor]  #: trained, each of shape (runs, fan_out, fan_in)
+    biases: list[torch.Tensor]  #: trained, each of shape (runs, fan_out)
+    grad_rms: np.ndarray  #: rms of each weight's gradient at the first step, (L, runs)
+    activation: str  #: the name that the hidden layers used
+    steps: int  #: how many were taken: fewer than asked for after a Ctrl-C
+    norm: str | None = None  #: the normalization before each hidden activation
+    gammas: list[torch.Tensor] = field(default_factory=list)  #: its scales, (runs, units)
+    betas: list[torch.Tensor] = field(default_factory=list)  #: its shifts, likewise
+    running_means: list[torch.Tensor] = field(default_factory=list)  #: batch norm's
+    running_vars: list[torch.Tensor] = field(default_factory=list)  #: batch norm's
+    #: Accuracy on ``watch`` before step 0, every, 2·every, ..., shape (rows, runs); 0 where
+    #: a run diverged, None if nothing was watched.
     curve: np.ndarray | None = None
 
     def accuracy(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
@@ -254,27 +241,14 @@ def _threads(count):
 
 def _start(weights, biases):
     """The initial weights and biases as arrays, if they are a stack of networks."""
-
-    def arrays(name, values, remedy, ndim=None):
-        values = enumerate(_validate.arrays(name, values, remedy))
-        options = {"ndim": ndim, "finite": False}
-        return [_validate.array(f"{name}[{i}]", v, remedy, **options) for i, v in values]
-
     remedy = "stack the runs along a first axis, (runs, fan_out, fan_in)"
-    weights = arrays("weights", weights, remedy, ndim=(3,))
-    runs, _, before = weights[0].shape
-    for i, w in enumerate(weights):
-        if (w.shape[0], w.shape[2]) != (runs, before):
-            raise ValueError(
-                f"weights[{i}] must have shape ({runs}, fan_out, {before}), got "
-                f"{w.shape}: its fan_in is the layer before"
-            )
-        before = w.shape[1]
+    weights = _validate.layers(weights, remedy, ndim=3)
     shapes = [w.shape[:2] for w in weights]
     if biases is None:
         return weights, [np.zeros(shape) for shape in shapes]
     remedy = "one array of shape (runs, fan_out) a layer"
-    biases = arrays("biases", biases, remedy)
+    named = ((f"biases[{i}]", b) for i, b in enumerate(biases))
+    biases = [_validate.array(name, b, remedy, finite=False) for name, b in named]
     if (got := [b.shape for b in biases]) != shapes:
         raise ValueError(f"biases must have the shapes {shapes}, got {got}: {remedy}")
     return weights, biases
@@ -331,10 +305,7 @@ def _rates(learning_rate, runs, place):
 def _direction(optimizer, momentum):
     """Where the optimizer steps, a function of gradient, memory and the step's number."""
     _validate.choice("optimizer", optimizer, ("sgd", "adam"))
-    if not 0 <= momentum < 1:
-        raise ValueError(
-            f"momentum must be from 0 to below 1, got {momentum}: 0.9 is usual"
-        )
+    _validate.number("momentum", momentum, "0.9 is usual", at_least=0, below=1)
     if optimizer == "sgd":
         return partial(_stack.sgd, momentum=momentum)
     if momentum:

@@ -48,29 +48,27 @@ def fold_batch_norm(module):
             _stop("be in eval mode", name, m, "in training mode", "call module.eval()")
     folded = copy.deepcopy(module)
     steps = [*_steps(folded)]
-    uses = Counter(m for _, step, _ in steps for m in step.modules())
+    uses = Counter(m for _, step in steps for m in step.modules())
     norms = {m for m in folded.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
-    pairs = [
-        (before, step)
-        for before, step in pairwise([("", None, None), *steps])
-        if not norms.isdisjoint(step[1].modules())
-    ]
+    neighbours = pairwise([("", None), *steps])
+    pairs = [(before, step) for before, step in neighbours if norms & {*step[1].modules()}]
     for before, step in pairs:  # all of them, before the first is folded
         _check(before, step, uses)
-    for (_, layer, _), (name, norm, parent) in pairs:
+    for (_, layer), (name, norm) in pairs:
         _fold(layer, norm)
-        setattr(parent, name.rpartition(".")[2], nn.Identity().eval())
+        parent, _, place = name.rpartition(".")
+        setattr(folded.get_submodule(parent), place, nn.Identity().eval())
     return folded
 
 
-def _steps(m, name="", parent=None):
-    """(name, module, parent) in the order of calls; a forward or hook of its own is one."""
+def _steps(m, name=""):
+    """(name, module) in the order of calls; a forward or hook of its own makes one step."""
     plain = isinstance(m, nn.Sequential) and type(m).forward is nn.Sequential.forward
     if plain and not _hooked(m):
         for key, child in m._modules.items():
-            yield from _steps(child, f"{name}.{key}" if name else key, m)
+            yield from _steps(child, f"{name}.{key}" if name else key)
     else:
-        yield name, m, parent
+        yield name, m
 
 
 def _hooked(m):
@@ -79,7 +77,7 @@ def _hooked(m):
 
 def _check(before, step, uses):
     """Raise ValueError unless step is a batch norm that can go into the layer before it."""
-    (name, norm, _), layer = step, before[1]
+    (name, norm), layer = step, before[1]
     if [*norm.children()]:
         found, remedy = "around a batch norm", "fold its parts by hand"
         _stop("be made of plain Sequentials", name, norm, found, remedy)
@@ -91,7 +89,7 @@ def _check(before, step, uses):
     if norm.running_mean is None:
         found, remedy = "without running statistics", "track_running_stats=True"
         _stop("normalize by constants", name, norm, found, remedy)
-    for name, m, _ in (before, step):
+    for name, m in (before, step):
         if uses[m] > 1:
             _stop("use a layer once to fold it", name, m, "twice", "copy it")
         if _hooked(m):
@@ -111,15 +109,12 @@ def _fold(layer, norm):
     )
     scale = (norm.running_var.double() + norm.eps).rsqrt() * gamma
     shift = (bias - norm.running_mean.double()) * scale + beta
-    # (out, in / groups, kernel...), or transposed (in, out / groups, kernel...), where the
-    # inputs of a group are neighbours on axis 0 and its outputs lie along axis 1
-    weight = layer.weight.double()
-    across = (1,) * (weight.ndim - 2)
+    weight, by = layer.weight.double(), scale[:, None]
     if getattr(layer, "transposed", False):
-        weight = weight.unflatten(0, (layer.groups, -1))
-        weight = (weight * scale.reshape(layer.groups, 1, -1, *across)).flatten(0, 1)
-    else:
-        weight = weight * scale.reshape(-1, 1, *across)
+        # (in, out / groups, kernel...): the inputs of a group are neighbours on axis 0
+        by = scale.unflatten(0, (layer.groups, -1))
+        by = by.repeat_interleave(layer.in_channels // layer.groups, 0)
+    weight = weight * by.reshape(*by.shape, *[1] * (weight.ndim - 2))
     # new parameters: another layer that shares the old ones keeps them as they were
     like, grad = layer.weight.dtype, layer.weight.requires_grad
     layer.weight = nn.Parameter(weight.to(like), grad)

@@ -9,9 +9,8 @@ from torch import nn
 
 from nbcode import _validate
 from nbcode.initializers import fans, orthogonal
-from nbcode.networks import follows
+from nbcode.networks.follows import Follower, followers, unseen
 from nbcode.networks.gate import is_layer, refuse
-from nbcode.networks.roles import Follower, unseen
 from nbcode.networks.table import Table
 
 SCHEMES = ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
@@ -48,8 +47,7 @@ class _Rule(NamedTuple):
     law: str = ""  # "constant", "normal", "uniform", "orthogonal"; "" leaves it alone
     scale: float = 0.0  # the constant, the std, the gain
     blocks: int = 1
-    fan_in: float | None = None
-    fan_out: float | None = None
+    fan: tuple[float | None, float | None] = (None, None)  # in and out
     followed_by: str | None = None
 
 
@@ -61,12 +59,10 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     layer, a softmax or the end comes next. What comes next is read off the record that
     torch.fx makes of ``forward``, without computing anything. Where an output is used
     twice, the use executed first decides and the table names the other. A ``forward`` that
-    cannot be recorded, because it asks a tensor for its value, leaves the order in which
-    layers were registered: an activation that was registered next to a layer is taken and
-    said to be found so; anything else is treated as linear, and the table says "not seen",
-    because such a forward may well call an activation by itself. Look for these words.
-    They also stand where something is neither torch's own nor an activation or a norm, by
-    what it does to numbers; what it is called does not count.
+    asks a tensor for its value leaves no record: an activation that was registered next to
+    a layer is then taken, and said to be found so. Look for the words "not seen": they
+    stand where nothing was, and where a step is neither torch's own nor, by what it does to
+    numbers, an activation or a norm. Such a weight is treated as linear.
 
     Equation (2.4) of the book gives a weight the gain of the activation *before* it. In a
     network of one activation that moves one factor from the last weight to the first:
@@ -104,9 +100,9 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     refuse(module, to_change=True)
     _validate.choice("scheme", scheme, SCHEMES)
     _validate.generator("rng", rng)
-    followers = follows.followers(module)
+    found = followers(module)
     # all rules first: a weight that has no fans is refused before anything is changed
-    plan = [(p, _rule(p, scheme, followers)) for p in _parameters(module)]
+    plan = [(p, _rule(p, scheme, found)) for p in _parameters(module)]
     table = Table()
     for p, rule in plan:
         said, kind, shape = rule.set_to, type(p.module).__name__, tuple(p.value.shape)
@@ -117,8 +113,8 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
                 said += f"; row {', '.join(map(str, p.padding))} is 0"
             with torch.no_grad():
                 p.value.copy_(torch.from_numpy(values))
-        read = rule.fan_in, rule.fan_out, rule.followed_by
-        table.append(_Set(p.name, kind, shape, *read, said))
+        fan_in, fan_out = rule.fan
+        table.append(_Set(p.name, kind, shape, fan_in, fan_out, rule.followed_by, said))
     return table
 
 
@@ -142,7 +138,7 @@ def _parameters(module):
         )
 
 
-def _rule(p, scheme, followers):
+def _rule(p, scheme, found):
     """What becomes of a parameter: the rules of :func:`init_`."""
     m, attribute, shape = p.module, p.attribute, p.value.shape
     attention = isinstance(m, nn.MultiheadAttention)
@@ -156,7 +152,7 @@ def _rule(p, scheme, followers):
     if known and attribute in ("bias", "in_proj_bias"):
         return _Rule("0", "constant", 0.0)
     if isinstance(m, nn.Embedding) and attribute == "weight":
-        return _Rule("normal, std 1", "normal", 1.0, 1, *fans(shape, kind="embedding"))
+        return _Rule("normal, std 1", "normal", 1.0, 1, (1, shape[1]))
     if attention and attribute.endswith("proj_weight"):
         # torch draws the three blocks of in_proj_weight as one (xavier_uniform_ in
         # MultiheadAttention._reset_parameters); they are three layers side by side
@@ -164,7 +160,7 @@ def _rule(p, scheme, followers):
         fan = fans((shape[0] // blocks, *shape[1:]))
         return _scaled(scheme, shape, fan, Follower(1.0, "linear (attention)"), blocks)
     if is_layer(m) and attribute == "weight":
-        follower = followers.get(m) or unseen("forward does not call it")
+        follower = found.get(m) or unseen("forward does not call it")
         if isinstance(m, nn.Linear):
             return _scaled(scheme, shape, fans(shape), follower)
         kind = "transposed" if m.transposed else "conv"
@@ -183,7 +179,7 @@ def _scaled(scheme, shape, fan, follower, blocks=1):
         kin, law = scheme.split("_")
         scale = follower.gain / math.sqrt(fan[0] if kin == "he" else sum(fan) / 2)
         words = f"{law}, std {scale:.3g}"
-    return _Rule(words, law, scale, blocks, fan[0], fan[1], follower.text)
+    return _Rule(words, law, scale, blocks, fan, follower.text)
 
 
 def _draw(rule, shape, rng):

@@ -173,23 +173,17 @@ def test_subplots_have_the_size_and_the_number_asked_for(ncols):
     assert colors == figures.CYCLE
 
 
-def test_show_displays_the_svg_and_closes_the_figure(monkeypatch):
+def test_show_displays_the_svg_and_closes_that_figure_only(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda *things: shown.extend(things))
-    fig = drawn()
+    fig, other = drawn(), drawn()
     figures.show(fig)
-    assert not plt.fignum_exists(fig.number)
+    assert not plt.fignum_exists(fig.number) and plt.fignum_exists(other.number)
     (picture,) = shown
     root, expected = map(
         ElementTree.fromstring, (picture._repr_svg_(), figures.to_svg(drawn()))
     )
     assert ElementTree.tostring(root) == ElementTree.tostring(expected)
-
-
-def test_close_forgets_one_figure_only():
-    (one, _), (two, _) = figures.subplots(), figures.subplots()
-    figures.close(one)
-    assert not plt.fignum_exists(one.number) and plt.fignum_exists(two.number)
 
 
 def labels(ax):

@@ -18,6 +18,7 @@ from nbcode import initializers, theory
 
 FALSE_ALARM = 1e-9
 SIGMAS = 6.2  # a normal variable is further out once in 2e9
+MODES = ("fan_in", "fan_out", "fan_avg")
 KERNELS = [(), (3,), (3, 5), (3, 5, 2)]
 
 
@@ -57,7 +58,7 @@ def test_fans_of_huge_weights_do_not_overflow():
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
-@pytest.mark.parametrize("mode", initializers.MODES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("gain", [0.3, 1.0, 2**0.5])
 def test_std_is_gain_over_the_root_of_the_fan(kernel, mode, gain):
     """A sum of squares over its variance is χ²; fans 8:1 apart tell the modes apart."""
@@ -76,7 +77,7 @@ def test_std_is_gain_over_the_root_of_the_fan(kernel, mode, gain):
     assert all(not low < np.sum(weights**2) / v < high for v in mistakes)
 
 
-@pytest.mark.parametrize("mode", initializers.MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_weights_are_normal_and_centred(mode):
     weights = initializers.variance_scaling((64, 32, 3, 3), 1.7, mode, rng=rng(1)).ravel()
     assert kstest(weights / weights.std(), "norm").pvalue > FALSE_ALARM
@@ -187,11 +188,6 @@ def test_the_defaults_are_gain_one_and_fan_in():
         (initializers.orthogonal, {"gain": 1.0}),
     ):
         assert np.array_equal(law(shape, rng=rng()), law(shape, rng=rng(), **more))
-
-
-def test_an_embedding_picks_one_row():
-    assert initializers.fans((50, 32), kind="embedding") == (1, 32)
-    assert initializers.fans((50, 32), kind="dense") == (32, 50)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.2, 1.0, -0.5, 3.0])

@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import probe_models
 import pytest
@@ -18,7 +19,7 @@ import zoo
 from torch import nn
 
 from nbcode import __main__ as command
-from nbcode import figures, signals
+from nbcode import signals
 
 mpl.use("agg")
 
@@ -549,13 +550,18 @@ BAD = [
         "mymodel:build",
     ),
     (
-        lambda: command._probe("no_such_module:f", None, None),
+        lambda: command._probe("no_such_module.py:f", None, None),
         "factory",
-        "imported",
-        "'no_such_module'",
-        "leave out .py",
+        "'no_such_module.py:f' (No module named 'no_such_module'",
+        "mymodel.py",
     ),
-    (lambda: command._probe("zoo:nothing", None, None), "factory", "of zoo", "'nothing'"),
+    (
+        lambda: command._probe("zoo:nothing", None, None),
+        "factory",
+        "'zoo:nothing' (module 'zoo' has no attribute 'nothing')",
+        "mymodel:build",
+    ),
+    (lambda: command._probe("zoo", None, None), "factory", "'zoo', which cannot be called"),
     (
         lambda: command._probe("zoo:dcgan_init.__name__.title", None, None),
         "factory",
@@ -864,9 +870,9 @@ def test_table_html_and_picture():
     fig = report.plot()
     assert {t.get_text() for t in fig.axes[0].texts} == {"signal", "spread", "gradient"}
     assert "input scale" in fig.axes[0].get_title()
-    figures.close(fig)
-    figures.close(signals.probe(mlp(), X * math.nan).plot())
-    figures.close(signals.probe(nn.Flatten(), X).plot())
+    plt.close(fig)
+    plt.close(signals.probe(mlp(), X * math.nan).plot())
+    plt.close(signals.probe(nn.Flatten(), X).plot())
 
 
 def deep(act, std, layers=6):
