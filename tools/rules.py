@@ -4,16 +4,19 @@ Each rule takes a notebook and yields (cell, what is wrong and what to do about 
 the cell is None if it is the whole file that breaks the rule.
 """
 
+import ast
+import builtins
 import re
 
 from nbformat.validator import iter_validate
 
-MAX_LINES, MAX_BYTES = 30, 1_000_000
+MAX_LINES, MAX_FOLDED, MAX_BYTES = 30, 60, 1_000_000
+SCRIPT, SCRIPT_LINES = "## The chapter in 25 lines", 25
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-CELL_METADATA = {"tags", "mystnb"}
+CELL_METADATA = {"tags", "mystnb", "jupyter", "cellView"}
 SPAN = re.compile(r'<span data-glue="([^"]*)">([^<]*)</span>')
 GLUE_ROLE = re.compile(r"\{glue:?\w*\}`([^`:]+)(?::[^`]*)?`")
 DIRECTIVE = re.compile(
@@ -43,6 +46,24 @@ def tags(cell):
     return cell.metadata.get("tags", [])
 
 
+def lines(cell):
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def folded(cell):
+    return bool({"hide-input", "hide-cell"} & set(tags(cell)))
+
+
+def folding(cell):
+    """The metadata by which JupyterLab and Colab fold what the book folds."""
+    if not folded(cell) or not cell.source.startswith("# @title "):
+        return {}
+    hidden = {"source_hidden": True}
+    if "hide-cell" in tags(cell):
+        hidden["outputs_hidden"] = True
+    return {"jupyter": hidden, "cellView": "form"}
+
+
 def glued(nb):
     """The glued numbers: a list of (key, value, the cell that glues it)."""
     return [
@@ -70,11 +91,10 @@ def file_rules(nb, size):
 
 def code_rules(nb):
     for expected, cell in enumerate(code_cells(nb), 1):
-        lines = sum(bool(line.strip()) for line in cell.source.splitlines())
-        if lines == 0:
+        if lines(cell) == 0:
             yield cell, "is empty: delete it."
-        if lines > MAX_LINES:
-            yield cell, f"has {lines} lines of code, at most {MAX_LINES} fit: split it."
+        if lines(cell) > (most := MAX_FOLDED if folded(cell) else MAX_LINES):
+            yield cell, f"has {lines(cell)} lines of code, at most {most} fit: split it."
         if cell.execution_count is None:
             yield cell, "is not executed: `make run` executes all, top to bottom."
         elif cell.execution_count != expected:
@@ -177,3 +197,95 @@ def setup_rules(nb, other):
     for cell in code_cells(nb):
         if "setup" in tags(cell) and cell.source not in known:
             yield cell, "is not the first chapter's set-up cell: copy that one."
+
+
+def names(tree):
+    """(names that a cell reads before it binds them, names it binds as what).
+
+    What stands in a function or a comprehension is read when the cell is.
+    """
+    inside = {
+        node.id if isinstance(node, ast.Name) else node.arg
+        for scope in ast.walk(tree)
+        if isinstance(scope, ast.FunctionDef | ast.Lambda | ast.comprehension)
+        for node in ast.walk(scope)
+        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+        or isinstance(node, ast.arg)
+    }
+    read, bound = set(), {}
+    for statement in tree.body:
+        nodes = list(ast.walk(statement))
+        stored, loaded = {}, set()
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                stored[node.name] = "function"
+            elif isinstance(node, ast.alias):
+                stored[(node.asname or node.name).split(".")[0]] = "module"
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                stored.setdefault(node.id, "value")
+            elif isinstance(node, ast.Name):
+                loaded.add(node.id)
+        if not isinstance(statement, ast.Assign | ast.AugAssign):
+            loaded -= set(stored)  # a loop or a function binds before it reads
+        elif isinstance(statement, ast.AugAssign):
+            loaded |= set(stored)
+        read |= loaded - inside - set(bound)
+        bound = stored | bound
+    return read - set(dir(builtins)), bound
+
+
+def template_rules(nb):
+    """What a chapter of the second edition keeps to: what is seen is for the reader."""
+    seen, anywhere, kinds, before = set(), set(), {}, 0
+    drawn = False
+    for cell in code_cells(nb):
+        yield from seen_rules(cell)
+        drawn = drawn or bool(cell.metadata.get("mystnb", {}).get("figure"))
+        before += folded(cell) and not drawn
+        read, bound = names(
+            ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", cell.source, flags=re.M))
+        )
+        if "setup" in tags(cell) or "solution" in tags(cell):
+            continue
+        if again := sorted(read & bound.keys()):
+            yield (
+                cell,
+                f"changes what it reads, {again}: run twice, it shows another thing.",
+            )
+        for name, kind in bound.items():
+            if {kinds.setdefault(name, kind), kind} == {"function", "value"}:
+                yield cell, f"takes the name {name!r} for another thing: choose another."
+        if folded(cell):
+            anywhere |= bound.keys()
+            continue
+        if hidden := sorted((read & anywhere) - seen):
+            yield cell, f"uses {hidden}, which only a folded cell makes: show that one."
+        seen |= bound.keys()
+    if before > 1:
+        yield None, f"has {before} folded cells before its first figure: one is set-up."
+    yield from script_rules(nb)
+
+
+def seen_rules(cell):
+    if folded(cell):
+        title, how = cell.source.splitlines()[0], "`# @title Check: what it checks`"
+        if not title.startswith("# @title "):
+            yield cell, f"is folded and has no title: its first line is {how}, say."
+        elif any(cell.metadata.get(key) != value for key, value in folding(cell).items()):
+            yield cell, "is folded in the book, but not in JupyterLab or Colab: `make run`."
+    elif found := re.search(
+        r"^\s*assert\b|\bglue\(|# noqa|# fmt:|predicted_measured\(|\bclaim\(",
+        cell.source,
+        re.M,
+    ):
+        yield cell, f"shows {found[0].strip()!r} to the reader: put it in a folded Check."
+
+
+def script_rules(nb):
+    heads = [i for i, cell in enumerate(nb.cells) if SCRIPT in cell.source.splitlines()]
+    if not heads:
+        yield None, f"has no {SCRIPT!r}: a script in plain PyTorch, without nbcode."
+        return
+    script = next((c for c in nb.cells[heads[0] :] if c.cell_type == "code"), None)
+    if script is None or lines(script) > SCRIPT_LINES or "nbcode" in script.source:
+        yield script, f"is no script of {SCRIPT_LINES} lines without nbcode."

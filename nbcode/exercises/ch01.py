@@ -1,11 +1,15 @@
 """Judges of chapter 1."""
 
-from math import ceil, erfc, log, sqrt
+import itertools
+from math import ceil, log, sqrt
 from types import SimpleNamespace
 
 import numpy as np
+import torch
+from torch import nn
 
-from nbcode.exercises._judge import Function, NotYet, Number, array, near, number
+from nbcode.exercises._judge import Function, NotYet, Number, array, near, number, refuse
+from nbcode.exercises._torch import linears, rms, seeded
 
 CASES = [(0.1, 512, True), (0.02, 512, True), (0.02, 512, False), (1.0, 256, False)]
 
@@ -76,13 +80,36 @@ def _largest_over_rms(answer):
     return "about 3.8 at n = 4096, against √(2 log n) = 4.1: seven percent too high."
 
 
-def _rounding_keeps(sigma):
-    """E[round(σz)²]/σ²: the squares 1, 4, 9 … have the differences 1, 3, 5 …"""
-    tails = (erfc((k + 0.5) / sigma / sqrt(2)) for k in range(15))
-    return sum((2 * k + 1) * tail for k, tail in enumerate(tails)) / sigma**2
+@seeded
+def _repair(answer):
+    sizes = [256, 128, 512, 256]
+    pairs = itertools.pairwise(sizes)
+    model = nn.Sequential(*(m for n, k in pairs for m in (nn.Linear(n, k), nn.ReLU())))
+    before = [layer.weight.detach().clone() for layer in linears(model)]
+    answer(model)
+    for old, layer in zip(before, linears(model), strict=False):
+        weight, (fan_out, fan_in) = layer.weight.detach(), old.shape
+        std = rms(weight)
+        refuse(
+            (torch.equal(weight, old), "a weight is as it was: change the model itself, in "
+             "place, in every nn.Linear."),
+            (weight.shape != old.shape, "a weight should keep its shape."),
+            (weight.std() < 0.1 * std, "all weights of a layer are alike, so its units stay "
+             "twins: draw them at random."),
+            (near(std, sqrt(1 / fan_in), 0.03), "s = 1/√n keeps a linear network; ReLU halves "
+             "the mean square."),
+            (near(std, 2 / fan_in, 0.03), "2/n is the variance; normal_ takes the standard "
+             "deviation, its root."),
+            (near(std, sqrt(2 / fan_out), 0.03), "n is the number of inputs: weight.shape is "
+             "(fan_out, fan_in)."),
+            (not near(std, sqrt(2 / fan_in), 0.03), f"the weights of a layer with {fan_in} "
+             f"inputs have std {std:.3f}; s√(n/2) = 1 asks for {sqrt(2 / fan_in):.3f}."),
+            (bool(layer.bias.detach().any()), "the biases are not zero yet: they alone reach "
+             "the output, whatever the input."),
+        )  # fmt: skip
+    return "each layer has growth factor 1, by its own number of inputs."
 
 
-LARGEST = max(_rounding_keeps(sigma) for sigma in np.linspace(0.2, 1.5, 501))
 LAYERS = log(65504) / log(0.05 * sqrt(1024))
 
 CHECKS = {
@@ -114,12 +141,5 @@ CHECKS = {
         1: "with ReLU, z¹ = 0 gives x¹ = 0 and slope 0: nothing flows up or down.",
         2: "with ReLU, z² = 0 gives x² = 0 and slope 0: nothing flows up or down.",
     }, "layers are counted 1, 2, 3; run the experiment for each of them.", rtol=1e-9),
-    "1.8": Number(1 / sqrt(LARGEST),
-        "the rounded map keeps at most 1.33 of the mean square, and 1/√1.33 = 0.866.", {
-        1.0: "there the *exact* signal stops fading; rounding adds to it before.",
-        LARGEST: "that is the largest ratio; the growth factor enters squared, as 1/g².",
-        sqrt(LARGEST): "that is the root of the largest ratio; g is one over it.",
-        1 / LARGEST: "that is g²; take the root.",
-    }, "find the largest E[round(σz)²]/σ² over σ; noise lives if g² times it is ≥ "
-       "1.", rtol=0.004),
+    "1.8": Function("repair", _repair),
 }  # fmt: skip
