@@ -33,6 +33,13 @@ def told(capsys, number, answer):
     return out.removeprefix(f"{number} ").rstrip("\n")
 
 
+@pytest.fixture
+def loaded_anew(monkeypatch):
+    """What a chapter's judges compute while they load, they compute in the test."""
+    for name in exercises.CHAPTERS.values():
+        monkeypatch.delitem(sys.modules, name)
+
+
 # the answers that stand in the chapters
 
 
@@ -52,6 +59,7 @@ def test_an_exercise_as_it_is_handed_out_is_told_what_the_chapter_shows(capsys, 
 
 
 @pytest.mark.parametrize("number", SOLVED)
+@pytest.mark.usefixtures("loaded_anew")
 def test_the_chapters_solution_is_right(capsys, number):
     said = told(capsys, number, solutions.answer(number))
     assert f"{number} {said}" == solutions.said(number, solved=True)
@@ -221,13 +229,6 @@ FOUND_WRONG = [
 
 def test_every_answer_is_found_a_second_time():
     assert set(NUMBERS) <= set(FOUND) | set(SOLVED)
-
-
-@pytest.fixture
-def loaded_anew(monkeypatch):
-    """What a chapter's judges compute while they load, they compute in the test."""
-    for name in exercises.CHAPTERS.values():
-        monkeypatch.delitem(sys.modules, name)
 
 
 @pytest.mark.parametrize("number", FOUND)
@@ -1008,6 +1009,7 @@ def test_the_limits_of_a_function(capsys, number, part, rtol):
 
 
 @pytest.mark.parametrize("number", FUNCTIONS)
+@pytest.mark.usefixtures("loaded_anew")
 def test_a_value_instead_of_a_function_is_told_so(capsys, number):
     cell = solutions.cells(number.split(".")[0])[solutions.find(number, solved=False)][0]
     call = f'check.exercise("{number}", {solutions.call(cell)[1]})'
