@@ -19,11 +19,11 @@ def _edge_point(answer):
             sigma_b: "that is (σ_b, σ_w); the weights come first.",
             theory.slope_second_moment(name) ** -0.5:
                 "the slopes belong to z of variance q, not 1.",
-        }, "σ_w is not the one with χ = σ_w²·E[φ'(z)²] = 1.", 1e-6, " "
-            f"{call}:")  # fmt: skip
+        }, "σ_w is not the one with χ = σ_w²·E[φ'(z)²] = 1.", rtol=1e-6,
+        prefix=f"{call}: ")  # fmt: skip
         root = {sigma_b**2: "that is σ_b², the variance; take the root."}
         why = f"σ_b should be {sigma_b:.4f}, yours is {got_b}; q = σ_w²·E[φ²] + σ_b²."
-        number(got_b, sigma_b, root, why, 1e-5, f"{call}: ")
+        number(got_b, sigma_b, root, why, rtol=1e-5, prefix=f"{call}: ")
     return "slopes give the weights, the fixed point the biases."
 
 

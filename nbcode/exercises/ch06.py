@@ -25,8 +25,8 @@ def _counts(answer):
                 "statistic of a channel"),
             (got[2] == shape[0], "the trailing axes belong to the statistics, too"),
             (got[2] == size, "the channels are not averaged over"),
-            (got[0] == 2 * size // shape[0], "γ and β are one number a channel, not one a "
-                "position"),
+            (right[0] != got[0] == 2 * size // shape[0], "γ and β are one number a "
+                "channel, not one a position"),
         ) if it_is_so), f"yours is {got}")  # fmt: skip
         raise NotYet(f"counts({shape}) should be {right}: {why}.")
     return "γ and β, mean and variance a channel; statistics over all other axes."

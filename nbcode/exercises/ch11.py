@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,7 @@ from torch import nn
 
 from nbcode import signals
 from nbcode.exercises._judge import Function, NotYet, Number, refuse
-from nbcode.exercises._torch import seeded
+from nbcode.exercises._torch import linears, seeded
 
 STEPS, BATCH = 100, 32
 
@@ -28,52 +29,53 @@ def _losses(model, optimizer, x, y):
     return losses
 
 
-def _mended(sick, goal, praise, hint, blind, layers=0, first=math.inf):
-    """The row of a network to mend: below ``goal`` once trained, else what the probe sees.
+def _mended(*row, **more):
+    """The row of a network to mend."""
+    return Function("build", seeded(lambda answer: _trains(answer, *row, **more)))
+
+
+def _trains(answer, sick, goal, praise, hint, blind, layers=0, first=math.inf):
+    """Judges a network by its loss: below ``goal`` once trained, else what the probe sees.
 
     ``sick`` is the cause of the network as it was sent, ``hint`` where to look then, and
     ``blind`` what to say of one that does not train and has no finding. ``layers`` is how
     many linear layers there should be at least, ``first`` the largest first loss.
     """
-
-    def judge(answer):
-        built = answer()
-        if not isinstance(built, tuple | list) or len(built) != 4:
-            raise NotYet("build should return model, optimizer, x, y.")
-        model, optimizer, x, y = built
-        if not isinstance(model, nn.Module):
-            raise NotYet("the first that build returns should be the model.")
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise NotYet("the second that build returns should be the optimizer.")
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        linear = sum(isinstance(m, nn.Linear) for m in model.modules())
-        refuse(
-            (held.isdisjoint(map(id, model.parameters())), "the optimizer has parameters "
-                "of another model: make a new one for yours."),
-            (linear < layers, f"{layers} layers are to train, and yours has {linear}."),
-        )  # fmt: skip
-        report = signals.probe(
-            model, (x[:64], y[:64]), loss=F.cross_entropy, lr=optimizer, training=True
-        )
-        losses = _losses(*built)
-        end = sum(losses[-10:]) / len(losses[-10:])
-        if end < goal and losses[0] <= first:
-            return praise
-        seen = f"after {STEPS} steps the loss is above {goal:g}"
-        if not math.isfinite(end):
-            seen = "the loss is not finite"
-        at = next((f" at {f.where}" for f in report.findings[:1] if f.where), "")
-        cause = report.cause.replace("_", " ")
-        refuse(
-            (end < goal, f"it gets there, but its first loss is {losses[0]:.0f}: a higher "
-                f"rate hides the cause. {hint}"),
-            (report.cause == sick, f"{seen}. {hint}"),
-            (report.healthy, f"{seen}, and the probe finds nothing. {blind}"),
-            (True, f"{seen}, and of your network the probe says: {cause}{at} (chapter "
-                f"{report.chapter})."),
-        )  # fmt: skip
-
-    return Function("build", seeded(judge))
+    built = answer()
+    if not isinstance(built, tuple | list) or len(built) != 4:
+        raise NotYet("build should return model, optimizer, x, y.")
+    model, optimizer, x, y = built
+    if not isinstance(model, nn.Module):
+        raise NotYet("the first that build returns should be the model.")
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise NotYet("the second that build returns should be the optimizer.")
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    linear = len(linears(model))
+    refuse(
+        (held.isdisjoint(map(id, model.parameters())), "the optimizer has parameters of "
+            "another model: make a new one for yours."),
+        (linear < layers, f"{layers} layers are to train, and yours has {linear}."),
+    )  # fmt: skip
+    report = signals.probe(
+        model, (x[:64], y[:64]), loss=F.cross_entropy, lr=optimizer, training=True
+    )
+    losses = _losses(*built)
+    end = fmean(losses[-10:])
+    if end < goal and losses[0] <= first:
+        return praise
+    seen = f"after {STEPS} steps the loss is above {goal:g}"
+    if not math.isfinite(end):
+        seen = "the loss is not finite"
+    at = next((f" at {f.where}" for f in report.findings[:1] if f.where), "")
+    cause = report.cause.replace("_", " ")
+    refuse(
+        (end < goal, f"it gets there, but its first loss is {losses[0]:.0f}: a higher rate "
+            f"hides the cause. {hint}"),
+        (report.cause == sick, f"{seen}. {hint}"),
+        (report.healthy, f"{seen}, and the probe finds nothing. {blind}"),
+        (True, f"{seen}, and of your network the probe says: {cause}{at} (chapter "
+            f"{report.chapter})."),
+    )  # fmt: skip
 
 
 class _Say(nn.Module):  # applies a function
@@ -89,11 +91,17 @@ def _first_bad(answer):
     def fails(x):
         raise RuntimeError
 
-    x = torch.linspace(-1, 1, 12).reshape(3, 4)
+    x = torch.linspace(-1, 1, 12).reshape(3, 4)  # negative and positive, and no zero
     fine = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     if answer(fine, x) is not None:
         raise NotYet("of a model whose outputs are all finite it should return None.")
-    infinite = _Say(lambda x: x / 0.0 * x)  # no nan: every entry of x differs from 0
+    last = nn.Sequential(_Say(torch.log), nn.Identity())  # once bad, always bad
+    got = answer(last, x)
+    refuse(
+        (got == "1", "the first is asked for, and that is the last."),
+        (got is None, "nan is not finite either: that is the log of a negative number."),
+    )  # fmt: skip
+    infinite = _Say(lambda x: x / 0.0 * x)
     model = nn.Sequential(nn.Identity(), nn.Sequential(infinite), _Say(lambda x: x - x))
     got = answer(model, x)
     refuse(
@@ -103,7 +111,6 @@ def _first_bad(answer):
         (got in ("", "1"), "a module with children says less than its child, 1.0."),
         (got != "1.0", f"the first bad output is that of 1.0; yours is {got!r}."),
     )  # fmt: skip
-    last = nn.Sequential(_Say(torch.log), nn.Identity())  # once bad, always bad
     late, early = _Say(torch.sqrt), _Say(torch.log)
     swapped = _Say(lambda x: late(early(x)))
     swapped.late, swapped.early = late, early
@@ -111,7 +118,6 @@ def _first_bad(answer):
     with contextlib.suppress(RuntimeError):
         answer(raising, x)
     refuse(
-        (answer(last, x) == "1", "the first is asked for, and that is the last."),
         (answer(swapped, x) != "early", "the order is that of execution, not of "
             "definition."),
         (hooks(raising), "hooks are left when the model raises: remove them in finally."),

@@ -253,6 +253,8 @@ THEORY = [
         "see chi()",
     ),
     (lambda: theory.edge_of_chaos("gelu"), "sigma_b", "got 0:", "'gelu' has none"),
+    # where σ_w has the slopes of χ = 1 at one q, and the signal settles at another
+    (lambda: theory.edge_of_chaos("gelu", 0.3), "sigma_b", "got 0.3:", "'gelu' has none"),
     (lambda: theory.edge_of_chaos(None), "activation", NAMES, "got None"),
 ]
 

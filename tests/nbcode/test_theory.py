@@ -538,11 +538,11 @@ def test_correlation_map_in_closed_form(c):
     for sigma_w in (1.0, 2**0.5):  # ReLU's does not depend on the scale
         mapped = theory.correlation_map(c, "relu", sigma_w)
         assert mapped == pytest.approx(arc_cosine(c), abs=1e-12)
-    q = theory.fixed_point(erf, 1.5, 0.3)
-    covariance = 1.5**2 * 2 / np.pi * np.arcsin(2 * q * c / (1 + 2 * q)) + 0.09
-    assert theory.correlation_map(c, erf, 1.5, 0.3) == pytest.approx(
-        covariance / q, abs=1e-9
-    )
+    for sigma_b in (0.3, 5.0):  # of small z, and of large
+        q = theory.fixed_point(erf, 1.5, sigma_b)
+        covariance = 1.5**2 * 2 / np.pi * np.arcsin(2 * q * c / (1 + 2 * q)) + sigma_b**2
+        mapped = theory.correlation_map(c, erf, 1.5, sigma_b)
+        assert mapped == pytest.approx(covariance / q, abs=1e-9)
     linear = (0.25 * c * 4 / 3 + 1) / (4 / 3)
     assert theory.correlation_map(c, "linear", 0.5, 1.0) == pytest.approx(linear, abs=1e-9)
     assert theory.correlation_map(c, "tanh", 0.8) == pytest.approx(c, abs=1e-9)
