@@ -94,18 +94,18 @@ def _repair(answer):
             (torch.equal(weight, old), "a weight is as it was: change the model itself, in "
              "place, in every nn.Linear."),
             (weight.shape != old.shape, "a weight should keep its shape."),
-            (weight.std() < 0.1 * std, "all weights of a layer are alike, so its units stay "
-             "twins: draw them at random."),
-            (near(std, sqrt(1 / fan_in), 0.03), "s = 1/√n keeps a linear network; ReLU halves "
-             "the mean square."),
+            (weight.std() < 0.1 * std, "all weights of a layer are alike, so its units "
+             "stay twins: draw them at random."),
+            (near(std, sqrt(1 / fan_in), 0.03), "s = 1/√n keeps a linear network; ReLU "
+             "halves the mean square."),
             (near(std, 2 / fan_in, 0.03), "2/n is the variance; normal_ takes the standard "
              "deviation, its root."),
-            (near(std, sqrt(2 / fan_out), 0.03), "n is the number of inputs: weight.shape is "
-             "(fan_out, fan_in)."),
+            (near(std, sqrt(2 / fan_out), 0.03), "n is the number of inputs: weight.shape "
+             "is (fan_out, fan_in)."),
             (not near(std, sqrt(2 / fan_in), 0.03), f"the weights of a layer with {fan_in} "
              f"inputs have std {std:.3f}; s√(n/2) = 1 asks for {sqrt(2 / fan_in):.3f}."),
-            (bool(layer.bias.detach().any()), "the biases are not zero yet: they alone reach "
-             "the output, whatever the input."),
+            (bool(layer.bias.detach().any()), "the biases are not zero yet: they alone "
+             "reach the output, whatever the input."),
         )  # fmt: skip
     return "each layer has growth factor 1, by its own number of inputs."
 
