@@ -140,7 +140,10 @@ def sgd(grad, memory, number, momentum):
 def adam(grad, memory, number):
     """(direction, memory) by Kingma and Ba (2015), algorithm 1; steps count from 1."""
     mean, square = memory
-    mean = BETA1 * mean + (1 - BETA1) * grad
-    square = BETA2 * square + (1 - BETA2) * grad.square()
-    unbiased = square / (1 - BETA2**number)
-    return mean / (1 - BETA1**number) / (unbiased.sqrt() + ADAM_EPS), (mean, square)
+    if number == 1:
+        mean = square = torch.zeros_like(grad)
+    # What is not remembered is computed in place: passes over memory cost the time here.
+    mean = mean.lerp(grad, 1 - BETA1)
+    square = (BETA2 * square).addcmul_(grad, grad, value=1 - BETA2)
+    root = (square / (1 - BETA2**number)).sqrt_().add_(ADAM_EPS)
+    return torch.div(mean, root, out=root).div_(1 - BETA1**number), (mean, square)
