@@ -13,8 +13,8 @@ _NORMS = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm
 def branch_ends(graph, root, called, aside):
     """The last layers of each residual branch, a list of them a sum, in order of execution.
 
-    A sum x + f(x) is residual where x is on the way to f(x), or where both terms come from
-    one tensor and f has more layers than the shortcut. A branch whose scale a norm decides,
+    A sum is residual where both terms come from one tensor, and one has more layers on its
+    way than the other, which is the shortcut. A branch whose scale a norm decides,
     after its last layer or after the sum, has no entry.
 
     Args:
@@ -35,8 +35,6 @@ def branch_ends(graph, root, called, aside):
         return [m for m in map(module, nodes) if is_layer(m) or _attends(m)]
 
     def branch(a, b):
-        if b in before[a] or a in before[b]:
-            return a if b in before[a] else b
         own = len(layers(before[a] - before[b])), len(layers(before[b] - before[a]))
         if not before[a] & before[b] or own[0] == own[1]:
             return None  # no common source, or two paths that are equals

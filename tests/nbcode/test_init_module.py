@@ -185,7 +185,8 @@ def test_the_more_residual_branches_the_smaller_the_last_weight_of_each(make, br
     net = make()
     rows = init(net)
     said = f", with 1/√{branches} for {branches} residual branches"
-    ends = {name for name, row in rows.items() if row.set_to.endswith(said)}
+    ends = {name for name, row in rows.items() if "residual branches" in row.set_to}
+    assert all(rows[name].set_to.endswith(said) for name in ends)
     lasts = {name for name in rows if name.endswith("b.weight")} if branches > 1 else set()
     assert ends == lasts and lasts <= set(rows)
     for name in lasts:
