@@ -57,7 +57,7 @@ CHECKS = {
             "takes the mean of both fans.",
         0.1 / sqrt(3 / 100): "that compares with the limit that keeps the gradient; Xavier "
             "takes the mean of both fans.",
-        sqrt(6 / 400): "that is the limit at gain 1; which factor turns it into 0.1?",
+        sqrt(6 / 400): "that is the limit at gain 1; the gain turns it into 0.1.",
     }, "at gain 1 the limit is √(6/(fan_in + fan_out)), and a gain multiplies it."),
     "3.2": Number(4 * 784 * 20 / 804**2, "4·784·20/804², by (3.4).", {
         804**2 / (4 * 784 * 20):

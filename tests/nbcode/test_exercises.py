@@ -285,6 +285,14 @@ def test_what_is_no_number_is_told_so(capsys, number, answer):
     assert sentence == f"not yet: a single number is asked for, and this is {kind}."
 
 
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [(7.157, "29 steps"), (7.2, "29 steps"), (13.8, "mean square"), (14, "mean square")],
+)
+def test_two_digits_are_enough_to_be_told_the_wrong_turn(capsys, answer, part):
+    assert part in told(capsys, "3.3", answer)
+
+
 def test_every_sentence_is_one():
     for row in map(ROWS.get, NUMBERS):
         for text in [row.praise, row.otherwise, *row.wrong.values()]:
