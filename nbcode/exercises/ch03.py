@@ -48,13 +48,17 @@ def _centred_layer(answer):
 
 
 CHECKS = {
-    "3.1": Number(sqrt(6 / 400), "√(6/(300 + 100)).", {
-        sqrt(2 / 400): "that is the standard deviation; a uniform's limit is √3 times it.",
-        6 / 400: "take the root.",
-        sqrt(3 / 300): "that keeps the forward signal; Xavier takes the mean of both fans.",
-        sqrt(3 / 100): "that keeps the gradient; Xavier takes the mean of both fans.",
-        sqrt(24 / 400): "a uniform on [−a, a] has variance a²/3; a²/12 is for [0, a].",
-    }, "a²/3 = 2/(fan_in + fan_out)."),
+    "3.1": Number(0.1 / sqrt(6 / 400), "0.1/√(6/(300 + 100)), and the variance is 1/300.", {
+        0.1 / sqrt(2 / 400): "that compares a limit with a standard deviation; a "
+            "uniform's limit is √3 times it.",
+        sqrt(6 / 400) / 0.1: "turn it over: gain times √(6/400) is 0.1.",
+        0.01 / (6 / 400): "that is the variance's factor; a gain multiplies the weights.",
+        0.1 / sqrt(3 / 300): "that compares with the limit that keeps the signal; Xavier "
+            "takes the mean of both fans.",
+        0.1 / sqrt(3 / 100): "that compares with the limit that keeps the gradient; Xavier "
+            "takes the mean of both fans.",
+        sqrt(6 / 400): "that is the limit at gain 1; the gain turns it into 0.1.",
+    }, "at gain 1 the limit is √(6/(fan_in + fan_out)), and a gain multiplies it."),
     "3.2": Number(4 * 784 * 20 / 804**2, "4·784·20/804², by (3.4).", {
         804**2 / (4 * 784 * 20):
             "that is how many times smaller; turn it over: a factor below 1.",
@@ -64,8 +68,10 @@ CHECKS = {
         20 / 784: "that is not Xavier: each layer's variance is 2/804.",
     }, "each layer multiplies q by fan_in·2/(fan_in + fan_out); there are two."),
     "3.3": Number(29 / 2 * log10(3), "29 layers, each √3 in rms: 3^14.5 = 10^6.9.", {
-        15 * log10(3): "nearly: from layer 30 to layer 1 there are 29 steps, not 30.",
+        # 15·log10(3) = 7.157, and the same to two digits
+        7.18: "nearly: from layer 30 to layer 1 there are 29 steps, not 30.",
         29 * log10(3): "that is the mean square; the rms loses half as many powers.",
+        14: "that looks like the mean square; the rms loses half as many powers.",
         30 * log10(3): "that is the mean square, and there are 29 steps, not 30.",
         29 / 2 * log(3): "those are powers of e; divide by log 10.",
         -29 / 2 * log10(3): "the right size; powers *below* are asked for, positive.",
@@ -81,11 +87,11 @@ CHECKS = {
     }, "square sin z = z − z³/6, take the mean with E[z⁴] = 3q², and solve dq/dl = −kq²."),
     "3.6": Function("centred_layer", _centred_layer),
     "3.7": Number(0.4, "2/640 over 2/256: the call takes four gates for one layer.", {
-        2.5: "the other way round: the weights get too *small*.",
+        2.5: "that is how many times too small the variance is; the share is below 1.",
         sqrt(0.4): "that is the standard deviation; the variance is asked for.",
         0.25: "fan_in is right as it is; only fan_out is four times too large.",
         0.5: "that is attention's three matrices; here are four.",
-        4: "four times the units are not four times the variance: compare two fans.",
+        4: "four times the units are not four times the variance: compare the fans' sums.",
     }, "compare 2/(128 + 128) with 2/(128 + 4·128)."),
     "3.8": Number(pi / 8, "p = 2 and c = 4/k² with k = 4√(2/π).", {
         4 / sqrt(2 / pi) / 4: "you need k² in 4/k², with k = 4√(2/π).",

@@ -162,7 +162,7 @@ FOUND = {
     "2.4": np.sqrt(2 / 1.2**2 - 1),
     "2.6": next(n for n in range(1, 999) if 1.96 * np.sqrt(500 / n) <= np.log(10)),
     "2.8": np.sqrt(1 - 1 / gelu_slope()),
-    "3.1": np.sqrt(3) * np.sqrt(2 / (300 + 100)),
+    "3.1": 0.1 / np.sqrt(3) / np.sqrt(2 / (300 + 100)),
     "3.2": 2 * 784 / (784 + 20) * 2 * 20 / (784 + 20),
     "3.3": np.log10(3 ** (29 / 2)),
     "4.1": np.sqrt(2 / (1 + 0.2**2) / 512),
@@ -285,6 +285,14 @@ def test_what_is_no_number_is_told_so(capsys, number, answer):
     sentence = told(capsys, number, answer)
     kind = type(answer).__name__
     assert sentence == f"not yet: a single number is asked for, and this is {kind}."
+
+
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [(7.157, "29 steps"), (7.2, "29 steps"), (13.8, "mean square"), (14, "mean square")],
+)
+def test_two_digits_are_enough_to_be_told_the_wrong_turn(capsys, answer, part):
+    assert part in told(capsys, "3.3", answer)
 
 
 def test_every_sentence_is_one():
