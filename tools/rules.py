@@ -212,7 +212,8 @@ def names(tree):
         if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
         or isinstance(node, ast.arg)
     }
-    read, bound = set(), {}
+    read: set[str] = set()
+    bound: dict[str, str] = {}
     for statement in tree.body:
         nodes = list(ast.walk(statement))
         stored, loaded = {}, set()
@@ -236,8 +237,10 @@ def names(tree):
 
 def template_rules(nb):
     """What a chapter of the second edition keeps to: what is seen is for the reader."""
-    seen, anywhere, kinds, before = set(), set(), {}, 0
-    drawn = False
+    seen: set[str] = set()
+    anywhere: set[str] = set()
+    kinds: dict[str, str] = {}
+    before, drawn = 0, False
     for cell in code_cells(nb):
         yield from seen_rules(cell)
         drawn = drawn or bool(cell.metadata.get("mystnb", {}).get("figure"))

@@ -1,6 +1,6 @@
 """Judges of chapter 2."""
 
-from math import exp, log, log10, sqrt
+from math import ceil, exp, log, sqrt
 
 from nbcode import theory
 from nbcode.exercises._judge import Function, Number, number, parts
@@ -8,15 +8,16 @@ from nbcode.exercises._judge import Function, Number, number, parts
 
 def _conv_fans(answer):
     area = "channels times kernel area"
-    for stride, groups, hint_in, hint_out in (
-        (1, 1, area, area),
-        (2, 1, area, "the stride skips positions along both axes"),
-        (1, 4, "a unit sees one group only", "an input reaches one group only"),
+    for out, stride, groups, hint_in, hint_out in (
+        (64, 1, 1, area, area),
+        (64, 2, 1, area, "the stride skips positions along both axes"),
+        (64, 1, 4, "a unit sees one group only", "an input reaches one group only"),
+        (10, 2, 1, area, "it is an average over pixels, so do not round it"),
     ):
-        call = f"conv_fans(64, 32, 3, {stride}, {groups})"
+        call = f"conv_fans({out}, 32, 3, {stride}, {groups})"
         hint = f"{call} should return two numbers, (fan_in, fan_out)."
-        got_in, got_out = parts(answer(64, 32, 3, stride, groups), 2, hint)
-        fan_in, fan_out = 32 // groups * 9, 64 // groups * 9 / stride**2
+        got_in, got_out = parts(answer(out, 32, 3, stride, groups), 2, hint)
+        fan_in, fan_out = 32 // groups * 9, out // groups * 9 / stride**2
         why = f"fan_in should be {fan_in}, yours is {got_in}; {hint_in}."
         number(got_in, fan_in, {}, why, prefix=f"{call}: ")
         why = f"fan_out should be {fan_out:g}, yours is {got_out:g}; {hint_out}."
@@ -55,13 +56,15 @@ CHECKS = {
         sqrt(0.4 / 512): "0.2 is what is dropped; 0.8 is kept.",
         1.6 / 512: "that is the variance of a weight; its root is asked for.",
     }, "kept entries are divided by 0.8: E[x²] becomes 0.8·(x/0.8)² = x²/0.8 on average."),
-    "2.6": Number(500 * (1.96 / log(10)) ** 2,
-        "1.96·√(5·100/n) = log 10 gives n = 362.3, so 363.", {
-        500 * (1.96 / log10(10)) ** 2: "the formula has natural logarithms: log 10 = 2.30.",
-        125 * (1.96 / log(10)) ** 2: "5L/n belongs to log‖x‖², the mean square's own.",
-        500 * (1 / log(10)) ** 2: "95 % of a normal lie within 1.96 standard deviations.",
+    "2.6": Number(363, "1.96·√(5·100/n) ≤ log 10 asks for n ≥ 362.3, so 363.", {
+        362: "almost: 1.96·√(500/362) = 2.3035 is above log 10 = 2.3026; round up.",
+        500 * (1.96 / log(10)) ** 2: "a width is a whole number: round up.",
+        ceil(500 * 1.96**2): "the formula has natural logarithms: log 10 = 2.30.",
+        ceil(125 * (1.96 / log(10)) ** 2): "5L/n belongs to log‖x‖², the mean square's "
+        "own.",
+        ceil(500 / log(10) ** 2): "95 % of a normal lie within 1.96 standard deviations.",
     }, "log of the mean square is normal with variance 5L/n; 95 % lie within ±1.96 "
-       "std.", rtol=0.01),
+       "std. Give the smallest whole number.", rtol=1e-4),
     "2.7": Number(128,
         "32 channels times (4/2)² kernel positions that reach one output pixel.", {
         256: "that is what PyTorch computes: 16 output channels times 16.",

@@ -22,14 +22,19 @@ import torch.nn.functional as F
 
 from nbcode import theory
 from nbcode.networks.gate import is_layer
+from nbcode.networks.residual import branch_ends
 from nbcode.networks.untouched import untouched
 
 
 class Follower(NamedTuple):
-    """The gain that a weight needs for what follows it, and what that is, in words."""
+    """The gain that a weight needs for what follows it, and what that is, in words.
+
+    A weight that ends one of several residual branches is the smaller, the more there are.
+    """
 
     gain: float
     text: str
+    branches: int = 1
 
 
 # What the sum of a unit may pass on its way to the activation: it is moved, picked, scaled
@@ -65,15 +70,19 @@ _PROBE = np.array([-2.0, 1.0, -0.5, 3.0, 0.25, -1.0])  # exact in every dtype
 def followers(module) -> dict[torch.nn.Module, Follower]:
     """{layer: Follower} for each Linear, convolution and attention's out_proj in module."""
     found: dict[torch.nn.Module, Follower] = {}
+    sums: list[list[torch.nn.Module]] = []
     end = Follower(1.0, "linear (end)")
-    _follow(module, end, "its order is not known", found)
+    _follow(module, end, "its order is not known", found, sums)
+    for layer in {layer for ends in sums for layer in ends}:
+        found[layer] = found[layer]._replace(branches=len(sums))
     return found
 
 
-def _follow(module, end, why, found):
+def _follow(module, end, why, found, sums):
     """Enter the layers of module into found; ``end`` follows module as a whole.
 
-    ``why`` says what hides the order in which a list, which has no forward, is called.
+    ``why`` says what hides the order in which a list, which has no forward, is called;
+    ``sums`` takes the ends of residual branches.
     """
     nn = torch.nn
     if not _has_layers(module):
@@ -90,17 +99,18 @@ def _follow(module, end, why, found):
         for m in filter(is_layer, module.modules()):
             found.setdefault(m, after)
     elif (graph := _trace(module)) is not None:
+        sums += branch_ends(graph, module, _called, _aside)
         for node in graph.nodes:
             if node.op == "call_module":
                 after = _after(node, module, end)
-                _follow(module.get_submodule(node.target), after, why, found)
+                _follow(module.get_submodule(node.target), after, why, found, sums)
     else:
         if not _is_torchs(module):
             why = f"the forward of {type(module).__name__} cannot be traced"
         children = [m for m in module._modules.values() if m is not None]
         for i, child in enumerate(children, 1):
             after = _registered_next(children[i:]) or unseen(why)
-            _follow(child, after, why, found)
+            _follow(child, after, why, found, sums)
 
 
 def _registered_next(modules):
@@ -152,7 +162,7 @@ def _after(node, root, end):
     while todo:
         source = todo.pop()
         for user in source.users:
-            if user not in found and not _ASIDE.fullmatch(_called(user)):
+            if user not in found and not _aside(user):
                 ends = user.op == "output"
                 found[user] = end if ends else _of_node(user, source, root)
                 if found[user] is None:
@@ -200,6 +210,10 @@ def _called(node):
     if not any(getattr(space, name, None) is node.target for space in spaces):
         return ""
     return node.args[1] if name == "getattr" else name.rstrip("_")
+
+
+def _aside(node):
+    return bool(_ASIDE.fullmatch(_called(node)))
 
 
 def _of_node(node, source, root):

@@ -160,7 +160,7 @@ FOUND = {
     "2.1": 0.01 * (4 + 3**2),
     "2.2": mean_of(lambda z: np.maximum(z, 0) ** 4) ** -0.5,
     "2.4": np.sqrt(2 / 1.2**2 - 1),
-    "2.6": 5 * 100 * (1.96 / np.log(10)) ** 2,
+    "2.6": next(n for n in range(1, 999) if 1.96 * np.sqrt(500 / n) <= np.log(10)),
     "2.8": np.sqrt(1 - 1 / gelu_slope()),
     "3.1": np.sqrt(3) * np.sqrt(2 / (300 + 100)),
     "3.2": 2 * 784 / (784 + 20) * 2 * 20 / (784 + 20),
@@ -194,6 +194,8 @@ FOUND = {
 }
 #: wrong turns whose value is found another way, and words of their sentence
 FOUND_WRONG = [
+    ("2.6", 362, "round up"),
+    ("2.6", 5 * 100 * (1.96 / np.log(10)) ** 2, "whole number"),
     ("2.8", 1 / gelu_slope(), "weights keep"),
     ("2.8", np.sqrt(gelu_slope() - 1), "divide"),
     ("4.5", border(8), "that is for 8×8"),
@@ -368,6 +370,9 @@ WRONG_TURNS = [
     ("2.3", [" // groups", ""],
         "conv_fans(64, 32, 3, 1, 4): fan_in should be 72, yours is 288.0; a unit sees "
         "one group only."),
+    ("2.3", [" / stride**2", " // stride**2"],
+        "conv_fans(10, 32, 3, 2, 1): fan_out should be 22.5, yours is 22; it is an "
+        "average over pixels, so do not round it."),
     ("2.3", ["out // groups", "out"],
         "conv_fans(64, 32, 3, 1, 4): fan_out should be 144, yours is 576; an input "
         "reaches one group only."),

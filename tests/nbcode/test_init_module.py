@@ -132,6 +132,77 @@ def test_a_residual_net_is_set_by_the_activations_that_follow():
     assert bool((net[2].bn1.weight == 1).all())
 
 
+class Summed(nn.Module):
+    """x + b(relu(a(x))), with a step at the branch's end and one after the sum."""
+
+    def __init__(self, end=None, after=None, shortcut=None):
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.end, self.after = end or nn.Identity(), after or nn.Identity()
+        self.shortcut = shortcut or nn.Identity()
+
+    def forward(self, x):
+        return self.after(self.shortcut(x) + self.end(self.b(self.a(x).relu())))
+
+
+class Looped(nn.Module):
+    def __init__(self, rounds):
+        super().__init__()
+        self.block, self.rounds = Summed(), rounds
+
+    def forward(self, x):
+        for _ in range(self.rounds):
+            x = self.block(x)
+        return x
+
+
+class Parallel(nn.Module):
+    """Two paths that are equals: their sum is no residual one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(64, 64), nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.a(x) + self.b(x)
+
+
+@pytest.mark.parametrize(
+    "make, branches",
+    [
+        (lambda: nn.Sequential(*[Summed() for _ in range(8)]), 8),
+        (lambda: nn.Sequential(*[Summed(end=nn.Dropout(0.1)) for _ in range(3)]), 3),
+        (lambda: nn.Sequential(*[Summed(shortcut=nn.Linear(64, 64)) for _ in "ab"]), 2),
+        (lambda: nn.Sequential(*[Summed(after=nn.ReLU()) for _ in range(5)]), 5),
+        (lambda: Looped(6), 6),
+        (lambda: Summed(), 1),
+        (lambda: nn.Sequential(*[Summed(end=nn.LayerNorm(64)) for _ in range(4)]), 1),
+        (lambda: nn.Sequential(*[Summed(after=nn.LayerNorm(64)) for _ in range(4)]), 1),
+        (lambda: nn.Sequential(*[Parallel() for _ in range(4)]), 1),
+    ],
+)
+def test_the_more_residual_branches_the_smaller_the_last_weight_of_each(make, branches):
+    net = make()
+    rows = init(net)
+    said = f", with 1/√{branches} for {branches} residual branches"
+    ends = {name for name, row in rows.items() if "residual branches" in row.set_to}
+    assert all(rows[name].set_to.endswith(said) for name in ends)
+    lasts = {name for name in rows if name.endswith("b.weight")} if branches > 1 else set()
+    assert ends == lasts and lasts <= set(rows)
+    for name in lasts:
+        gain = 1.0 if rows[name].followed_by.startswith("linear") else RELU
+        assert_std(dict(net.named_parameters())[name], gain / 8 / math.sqrt(branches))
+
+
+def test_a_deep_residual_net_starts_with_a_signal_of_ordinary_size():
+    """(1 + 1/32)^32 is below e, where branches of full size give 2^32."""
+    net = nn.Sequential(*[Summed() for _ in range(32)])
+    init(net)
+    x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert 1.5 < net(x).square().mean() < 5
+
+
 @pytest.mark.parametrize("scheme", networks.SCHEMES)
 def test_each_scheme_draws_its_law(scheme):
     net = nn.Sequential(nn.Linear(60, 180), nn.GELU(), nn.Linear(180, 60))

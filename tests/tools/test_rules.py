@@ -269,3 +269,67 @@ def test_version_is_raised_everywhere(copied):
 def test_no_version(copied):
     with pytest.raises(SystemExit, match="no version"):
         book.raise_version("1.2")
+
+
+# the template of the second edition
+
+
+@pytest.fixture
+def told_anew():
+    def folded(source, tag, **metadata):
+        cell = new_code_cell(source, metadata={"tags": [tag], **metadata})
+        cell.metadata.update(rules.folding(cell))
+        return cell
+
+    return new_notebook(
+        cells=[
+            folded("# @title Set-up\n%pip install it", "hide-input"),
+            folded("# @title Figure: it grows\nx = 1", "hide-input", mystnb=FIGURE),
+            new_code_cell("import numpy as np\n\n\ndef double(a):\n    return 2 * a"),
+            new_code_cell("y = [double(a) for a in (1, 2)]\ny = np.array(y)\nprint(y)"),
+            folded("# @title Check: it grows\nassert y[0] == 2\nz = 3", "hide-cell"),
+            new_markdown_cell("## The chapter in 25 lines"),
+            new_code_cell("import torch\n\nprint(torch.ones(1))"),
+        ]
+    )
+
+
+def test_a_chapter_told_anew_keeps_to_its_template(told_anew):
+    assert list(rules.template_rules(told_anew)) == []
+    assert told_anew.cells[4].metadata["jupyter"]["outputs_hidden"]
+
+
+def add(cell, line):
+    def change(nb):
+        nb.cells[cell].source += "\n" + line
+
+    return change
+
+
+OFF_TEMPLATE = {
+    "assert": (add(3, "assert y[0] == 2"), 3, "shows 'assert'"),
+    "glue": (add(3, "check.glue(a='1')"), 3, "shows 'glue('"),
+    "noqa": (add(3, "y.any()  # noqa"), 3, "shows '# noqa'"),
+    "title": (replace(4, "# @title Check: it grows\n", ""), 4, "has no title"),
+    "fold": (lambda nb: nb.cells[4].metadata.pop("cellView"), 4, "not in JupyterLab"),
+    "hidden name": (add(3, "print(x)"), 3, "['x'], which only a folded cell makes"),
+    "hidden in function": (replace(2, "2 * a", "x * a"), 2, "['x'], which only a folded"),
+    "twice": (replace(3, "y = [", "double = double\ny = ["), 3, "['double']: run twice"),
+    "counts up": (add(6, "y += 1"), 6, "['y']: run twice"),
+    "two things": (add(6, "double = 3"), 6, "the name 'double' for another thing"),
+    "before": (lambda nb: nb.cells[1].metadata.pop("mystnb"), None, "before its first"),
+    "script": (replace(6, "import torch", "import nbcode"), 6, "no script of 25 lines"),
+    "long script": (add(6, "1\n" * 30), 6, "no script of 25 lines"),
+    "no script": (replace(5, "25 lines", "short"), None, "has no '## The chapter in 25"),
+}
+
+
+@pytest.mark.parametrize("name", OFF_TEMPLATE)
+def test_what_is_off_the_template_is_told(told_anew, name):
+    change, cell, message = OFF_TEMPLATE[name]
+    change(told_anew)
+    problems = [
+        (at and told_anew.cells.index(at), what)
+        for at, what in rules.template_rules(told_anew)
+    ]
+    assert any(at == cell and message in what for at, what in problems), problems
