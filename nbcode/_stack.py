@@ -11,7 +11,7 @@ import torch
 State = dict[str, list[torch.Tensor]]
 
 EPS, SHARE = 1e-5, 0.1  # torch's defaults: added to a variance; of a batch in the running
-BETA1, BETA2, ADAM_EPS = 0.9, 0.999, 1e-8  # those of torch.optim.Adam
+BETA1, BETA2 = 0.9, 0.999  # those of torch.optim.Adam
 
 
 def state(weights, biases, norm, **place) -> State:
@@ -137,7 +137,7 @@ def sgd(grad, memory, number, momentum):
     return velocity, (velocity,)
 
 
-def adam(grad, memory, number):
+def adam(grad, memory, number, eps):
     """(direction, memory) by Kingma and Ba (2015), algorithm 1; steps count from 1."""
     mean, square = memory
     if number == 1:
@@ -145,5 +145,5 @@ def adam(grad, memory, number):
     # What is not remembered is computed in place: passes over memory cost the time here.
     mean = mean.lerp(grad, 1 - BETA1)
     square = (BETA2 * square).addcmul_(grad, grad, value=1 - BETA2)
-    root = (square / (1 - BETA2**number)).sqrt_().add_(ADAM_EPS)
+    root = (square / (1 - BETA2**number)).sqrt_().add_(eps)
     return torch.div(mean, root, out=root).div_(1 - BETA1**number), (mean, square)

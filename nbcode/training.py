@@ -95,6 +95,7 @@ def train(
     norm: str | None = None,
     optimizer: str = "sgd",
     momentum: float = 0.0,
+    eps: float = 1e-8,
     watch: tuple[ArrayLike, ArrayLike] | None = None,
     every: int = 10,
     dtype: str = "float32",
@@ -121,9 +122,9 @@ def train(
         rng: NumPy random generator; needed with batch_size, to draw the batches.
         norm: before each hidden activation: None, "batch" or "layer" as torch.nn has them,
             with scale 1 and shift 0 at the start, both trained.
-        optimizer: "sgd" or "adam", as torch.optim has them; Adam with β1 = 0.9, β2 = 0.999
-            and ε = 1e-8.
+        optimizer: "sgd" or "adam", as torch.optim has them; Adam with β1 = 0.9, β2 = 0.999.
         momentum: of SGD, from 0 to below 1, as torch has it: v ← momentum·v + gradient.
+        eps: Adam's ε, below whose size a gradient hardly moves a weight; positive.
         watch: (x, y) like the first two, such as a test set, whose accuracy is followed.
         every: steps from one such accuracy to the next.
         dtype: of the arithmetic, "float32" or "float64".
@@ -153,7 +154,7 @@ def train(
         network,
         state,
         ["weights", "gammas", "betas"] + ["biases"] * bias,
-        _direction(optimizer, momentum),
+        _direction(optimizer, momentum, eps),
         _batches(inputs, labels, batch_size, rng),
         _validate.integer("steps", steps, "it is a number of gradient steps"),
         watched,
@@ -302,14 +303,15 @@ def _rates(learning_rate, runs, place):
     return torch.tensor(rates, **place)[:, None, None]
 
 
-def _direction(optimizer, momentum):
+def _direction(optimizer, momentum, eps):
     """Where the optimizer steps, a function of gradient, memory and the step's number."""
     _validate.choice("optimizer", optimizer, ("sgd", "adam"))
     _validate.number("momentum", momentum, "0.9 is usual", at_least=0, below=1)
+    _validate.number("eps", eps, "1e-8 is usual", above=0)
     if optimizer == "sgd":
         return partial(_stack.sgd, momentum=momentum)
     if momentum:
         raise ValueError(
             f"momentum must be 0 with 'adam', got {momentum}: only 'sgd' takes one"
         )
-    return _stack.adam
+    return partial(_stack.adam, eps=eps)

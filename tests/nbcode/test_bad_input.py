@@ -600,6 +600,7 @@ TRAINING = [
     (train(norm="batch", batch_size=1, rng=RNG), "batch_size", "2", "got 1", "own mean"),
     (train(optimizer="Adam"), "optimizer", "sgd, adam", "got 'Adam'"),
     (train(optimizer="adam", momentum=0.9), "momentum", "0 with", "got 0.9", "only 'sgd'"),
+    (train(optimizer="adam", eps=0), "eps", "above 0, got 0", "1e-8 is usual"),
     (train(momentum=-0.1), "momentum", "at least 0 and", "got -0.1", "0.9 is usual"),
     (train(momentum=1), "momentum", "below 1, got 1", "0.9 is usual"),
     (train(momentum=NAN), "momentum", "got nan", "0.9 is usual"),

@@ -59,7 +59,7 @@ def problem(runs=3, widths=(5, 7, 6, 4), samples=40, seed=0):
 def one_by_one(
     weights, run, x, y, rate, steps, name, batch_size=None, rng=None, bias=True,
     biases=None, norm=None, momentum=0.0, dtype=torch.float32, watch=None, every=10,
-    optimizer="sgd",
+    optimizer="sgd", eps=1e-8,
 ):  # fmt: skip
     """The training loop that every tutorial has, for a single run.
 
@@ -82,7 +82,7 @@ def one_by_one(
             layers.append(MODULES[name]())
     model = torch.nn.Sequential(*layers)
     if optimizer == "adam":
-        steps_of = torch.optim.Adam(model.parameters(), lr=rate)
+        steps_of = torch.optim.Adam(model.parameters(), lr=rate, eps=eps)
     else:
         steps_of = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
     loss_function, losses, first, curve = torch.nn.CrossEntropyLoss(), [], None, []
@@ -279,18 +279,19 @@ def test_training_goes_on_from_what_an_earlier_call_returned(dtype):
     assert not any(t.requires_grad for t in first.weights + first.biases)
 
 
-def test_adam_divides_by_small_gradients_as_torch_does():
+@pytest.mark.parametrize("eps", [1e-8, 1e-12])
+def test_adam_divides_by_small_gradients_as_torch_does(eps):
     """Where gradients are of the size of ε, it matters where ε stands."""
     weights, x, y = problem(widths=(5, 4))
     x = x * 3e-8
     runs = train(
         weights, x, y, learning_rate=[0.1, 0.01, 0.3], steps=9, optimizer="adam",
-        bias=False, dtype="float64",
+        bias=False, dtype="float64", eps=eps,
     )  # fmt: skip
     for run, rate in enumerate([0.1, 0.01, 0.3]):
         _, (linear,), *_ = one_by_one(
             weights, run, x, y, rate, 9, "relu", bias=False, dtype=torch.float64,
-            optimizer="adam",
+            optimizer="adam", eps=eps,
         )  # fmt: skip
         want = linear.weight.detach().numpy()
         assert np.abs(want - weights[0][run]).max() > rate
