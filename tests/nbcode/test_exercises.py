@@ -421,7 +421,7 @@ WRONG_TURNS = [
     ("4.4", lambda widths, mode: 1.0,
         'two_ratios([50, 100, 300, 200], "fan_in") should return two numbers, forward '
         'and backward.'),
-    ("4.4", ["pairwise(widths[1:])", "pairwise(widths)"],
+    ("4.4", ["zip(widths[1:-1], widths[2:]", "zip(widths[:-1], widths[1:]"],
         'two_ratios([50, 100, 300, 200], "fan_in"): backward should be 2, yours is 4.0; '
         'from layer 1 to layer L there are the matrices W² to W^L, without W¹.'),
     ("4.4", ["return up, down", "return down, up"],
