@@ -22,7 +22,6 @@ import torch.nn.functional as F
 
 from nbcode import theory
 from nbcode.networks.gate import is_layer
-from nbcode.networks.residual import branch_ends
 from nbcode.networks.untouched import untouched
 
 
@@ -64,25 +63,27 @@ _ASIDE = re.compile(
     r"|eq|ne|lt|gt|le|ge|(zeros|ones|empty|rand|randn)_like"
 )
 
+_BATCH = torch.nn.modules.batchnorm._NormBase
+NORMS = _BATCH, torch.nn.GroupNorm, torch.nn.LayerNorm, torch.nn.RMSNorm
 _PROBE = np.array([-2.0, 1.0, -0.5, 3.0, 0.25, -1.0])  # exact in every dtype
 
 
-def followers(module) -> dict[torch.nn.Module, Follower]:
-    """{layer: Follower} for each Linear, convolution and attention's out_proj in module."""
+def followers(module) -> tuple[dict[torch.nn.Module, Follower], list[tuple]]:
+    """({layer: Follower}, the graphs that it was read off, each with its module).
+
+    A Follower for each Linear, convolution and attention's out_proj in module.
+    """
     found: dict[torch.nn.Module, Follower] = {}
-    sums: list[list[torch.nn.Module]] = []
+    graphs: list[tuple] = []
     end = Follower(1.0, "linear (end)")
-    _follow(module, end, "its order is not known", found, sums)
-    for layer in {layer for ends in sums for layer in ends}:
-        found[layer] = found[layer]._replace(branches=len(sums))
-    return found
+    _follow(module, end, "its order is not known", found, graphs)
+    return found, graphs
 
 
-def _follow(module, end, why, found, sums):
+def _follow(module, end, why, found, graphs):
     """Enter the layers of module into found; ``end`` follows module as a whole.
 
-    ``why`` says what hides the order in which a list, which has no forward, is called;
-    ``sums`` takes the ends of residual branches.
+    ``why`` says what hides the order in which a list, which has no forward, is called.
     """
     nn = torch.nn
     if not _has_layers(module):
@@ -99,18 +100,18 @@ def _follow(module, end, why, found, sums):
         for m in filter(is_layer, module.modules()):
             found.setdefault(m, after)
     elif (graph := _trace(module)) is not None:
-        sums += branch_ends(graph, module, _called, _aside)
+        graphs.append((graph, module))
         for node in graph.nodes:
             if node.op == "call_module":
                 after = _after(node, module, end)
-                _follow(module.get_submodule(node.target), after, why, found, sums)
+                _follow(module.get_submodule(node.target), after, why, found, graphs)
     else:
         if not _is_torchs(module):
             why = f"the forward of {type(module).__name__} cannot be traced"
         children = [m for m in module._modules.values() if m is not None]
         for i, child in enumerate(children, 1):
             after = _registered_next(children[i:]) or unseen(why)
-            _follow(child, after, why, found, sums)
+            _follow(child, after, why, found, graphs)
 
 
 def _registered_next(modules):
@@ -162,7 +163,7 @@ def _after(node, root, end):
     while todo:
         source = todo.pop()
         for user in source.users:
-            if user not in found and not _aside(user):
+            if user not in found and not aside(user):
                 ends = user.op == "output"
                 found[user] = end if ends else _of_node(user, source, root)
                 if found[user] is None:
@@ -201,7 +202,7 @@ def _is_leaf(module):
     return _elementwise(module) is not None or _only_scales(module)
 
 
-def _called(node):
+def called(node):
     """What a node calls, if that is torch's or Python's own; without the _ of add_."""
     if node.op == "call_method":
         return node.target.strip("_")
@@ -212,15 +213,15 @@ def _called(node):
     return node.args[1] if name == "getattr" else name.rstrip("_")
 
 
-def _aside(node):
-    return bool(_ASIDE.fullmatch(_called(node)))
+def aside(node):
+    return bool(_ASIDE.fullmatch(called(node)))
 
 
 def _of_node(node, source, root):
     """The Follower that a signal from source meets in a node; None if it goes through."""
     if node.op == "call_module":
         return _of_module(root.get_submodule(node.target))
-    name = _called(node)
+    name = called(node)
     others = [n for n in node.all_input_nodes if n is not source]
     scaled = _TIMES.fullmatch(name) and all(n.op == "get_attr" for n in others)
     places = [i for i, a in enumerate(node.args) if a is source]
@@ -304,12 +305,28 @@ def _elementwise(call):
     return f if same and np.allclose(together, alone, atol=1e-12, equal_nan=True) else None
 
 
+def normalizes(module) -> bool:
+    """Whether a module is a norm: torch's, or one that no scale of its input changes."""
+    if isinstance(module, NORMS):
+        return True
+    if _is_torchs(module) or is_layer(module) or (fits := _of_rows(module)) is None:
+        return False
+    x, f = fits
+    return bool(np.ptp(f(x)) > 0) and np.allclose(f(10 * x), f(x), rtol=1e-2)
+
+
 def _only_scales(module):
     """Whether a module shifts and scales entries by statistics, as norms do, and no more.
 
     Rows of the same numbers in other orders have the same statistics, so that an entry of
     the output is then on one line with that of the input; behind an activation it is not.
     """
+    fits = _of_rows(module)
+    return fits is not None and _on_lines(fits[0], fits[1](fits[0]))
+
+
+def _of_rows(module):
+    """(rows of the same numbers in other orders, a module as their function), or None."""
     held = [*module.parameters(), *module.buffers()]
     n = max((size for t in held for size in t.shape), default=0)
     n = n if n > 2 else 12  # as wide as its scale, or any
@@ -317,10 +334,10 @@ def _only_scales(module):
     x = np.stack([np.roll(row, k) for k in range(rows)])
     for shape in ((rows, n), (rows, n, 1, 1), (rows, 1, n), (rows, n, 1)):
         with contextlib.suppress(Exception):  # user code, given a shape that may not fit
-            y = _of_arrays(module)(x.reshape(shape))
-            if y.shape == shape:
-                return _on_lines(x, y.reshape(x.shape))
-    return False
+            f = _of_arrays(module)
+            if f(x.reshape(shape)).shape == shape:
+                return x, lambda v: f(v.reshape(shape)).reshape(v.shape)  # noqa: B023
+    return None
 
 
 def _on_lines(x, y):

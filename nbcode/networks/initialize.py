@@ -9,12 +9,12 @@ from torch import nn
 
 from nbcode import _validate
 from nbcode.initializers import fans, orthogonal
-from nbcode.networks.follows import Follower, followers, unseen
+from nbcode.networks.follows import NORMS, Follower, followers, unseen
 from nbcode.networks.gate import is_layer, refuse
+from nbcode.networks.residual import branch_ends
 from nbcode.networks.table import Table
 
 SCHEMES = ("he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "orthogonal")
-_NORMS = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm
 
 
 class _Set(NamedTuple):
@@ -106,7 +106,10 @@ def init_(module, scheme: str = "he_normal", *, rng: np.random.Generator) -> Tab
     refuse(module, to_change=True)
     _validate.choice("scheme", scheme, SCHEMES)
     _validate.generator("rng", rng)
-    found = followers(module)
+    found, graphs = followers(module)
+    sums = [ends for pair in graphs for ends in branch_ends(*pair)]
+    for layer in {layer for ends in sums for layer in ends}:
+        found[layer] = found[layer]._replace(branches=len(sums))
     # all rules first: a weight that has no fans is refused before anything is changed
     plan = [(p, _rule(p, scheme, found)) for p in _parameters(module)]
     table = Table()
@@ -152,9 +155,9 @@ def _rule(p, scheme, found):
         return _Rule("left alone: it is empty")
     if p.frozen:
         return _Rule("left alone: frozen")
-    if isinstance(m, _NORMS) and attribute == "weight":
+    if isinstance(m, NORMS) and attribute == "weight":
         return _Rule("1", "constant", 1.0)
-    known = is_layer(m) or attention or isinstance(m, _NORMS)
+    known = is_layer(m) or attention or isinstance(m, NORMS)
     if known and attribute in ("bias", "in_proj_bias"):
         return _Rule("0", "constant", 0.0)
     if isinstance(m, nn.Embedding) and attribute == "weight":

@@ -1,16 +1,12 @@
 """Residual sums in the record that torch.fx makes of forward: where a branch ends."""
 
-import contextlib
-
-import torch
 from torch import nn
 
+from nbcode.networks.follows import aside, called, normalizes
 from nbcode.networks.gate import is_layer
 
-_NORMS = nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm
 
-
-def branch_ends(graph, root, called, aside):
+def branch_ends(graph, root):
     """The last layers of each residual branch, a list of them a sum, in order of execution.
 
     A sum is residual where both terms come from one tensor, and one has more layers on its
@@ -20,61 +16,55 @@ def branch_ends(graph, root, called, aside):
     Args:
         graph: the torch.fx graph of root's forward.
         root: the torch.nn.Module that it was made of.
-        called: a function of a node: the name of what it calls, if that is torch's own.
-        aside: a function of a node: whether its output is a number or a shape, no signal.
     """
-    before: dict = {}  # all nodes on which a node's signal depends, and itself
-    for node in graph.nodes:
-        sources = [] if aside(node) else node.all_input_nodes
-        before[node] = {node}.union(*(before[source] for source in sources))
-
-    def module(node):
-        return root.get_submodule(node.target) if node.op == "call_module" else None
-
-    def layers(nodes):
-        return [m for m in map(module, nodes) if is_layer(m) or _attends(m)]
-
-    def branch(a, b):
-        own = len(layers(before[a] - before[b])), len(layers(before[b] - before[a]))
-        if not before[a] & before[b] or own[0] == own[1]:
-            return None  # no common source, or two paths that are equals
-        return a if own[0] > own[1] else b
-
-    def last(node, source):
-        m = module(node)
-        if is_layer(m) or _attends(m):
-            return [m.out_proj if _attends(m) else m]
-        if node is source or aside(node) or _normalizes(m, called(node)):
-            return []
-        return [end for n in node.all_input_nodes for end in last(n, source)]
+    before: dict = {}  # one bit for each node on which a node's signal depends, and its own
+    layers = 0
+    for i, node in enumerate(graph.nodes):
+        before[node] = 1 << i
+        layers |= bool(_layer(node, root)) << i
+        for source in [] if aside(node) else node.all_input_nodes:
+            before[node] |= before[source]
 
     found = []
     for node in graph.nodes:
         if called(node) not in ("add", "iadd") or len(node.all_input_nodes) != 2:
             continue
-        a, b = node.all_input_nodes
-        if (end := branch(a, b)) is None:
+        if node.users and all(_is_norm(user, root) for user in node.users):
             continue
-        if node.users and all(_normalizes(module(n), called(n)) for n in node.users):
-            continue
-        if ends := last(end, b if end is a else a):
+        a, b = (before[n] for n in node.all_input_nodes)
+        more = (layers & a & ~b).bit_count() - (layers & b & ~a).bit_count()
+        if not a & b or not more:
+            continue  # no common source, or two paths that are equals
+        end, shortcut = (0, b) if more > 0 else (1, a)
+        if ends := _last(node.all_input_nodes[end], shortcut, before, root):
             found.append(ends)
     return found
 
 
-def _attends(module):
-    return isinstance(module, nn.MultiheadAttention)
+def _last(end, shortcut, before, root):
+    """The layers that a branch ends with: those met first on the way back."""
+    ends, todo, met = [], [end], set()
+    while todo:
+        node = todo.pop()
+        if node in met:
+            continue
+        met.add(node)
+        if layer := _layer(node, root):
+            ends.append(layer)
+        elif not (before[node] & ~shortcut == 0 or aside(node) or _is_norm(node, root)):
+            todo += node.all_input_nodes
+    return ends
 
 
-def _normalizes(module, name):
-    """Whether a step is a norm: torch's own, or one that no scale of its input changes."""
-    if module is None:
-        return name.endswith("_norm")
-    if isinstance(module, _NORMS):
-        return True
-    with contextlib.suppress(Exception), torch.no_grad():  # user code, given any shape
-        n = max((size for t in module.parameters() for size in t.shape), default=12)
-        x = torch.linspace(-1, 2, 6 * n).reshape(6, n)
-        y = module(x)
-        return bool(y.std() > 0) and torch.allclose(module(10 * x), y, rtol=1e-2)
-    return False
+def _layer(node, root):
+    """The layer whose output a node is, if it is one's."""
+    m = root.get_submodule(node.target) if node.op == "call_module" else None
+    if isinstance(m, nn.MultiheadAttention):
+        return m.out_proj
+    return m if is_layer(m) else None
+
+
+def _is_norm(node, root):
+    if node.op == "call_module":
+        return normalizes(root.get_submodule(node.target))
+    return called(node).endswith("_norm")

@@ -145,6 +145,16 @@ class Summed(nn.Module):
         return self.after(self.shortcut(x) + self.end(self.b(self.a(x).relu())))
 
 
+class Chance(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.1, self.training)
+
+
+class OwnNorm(nn.Module):
+    def forward(self, x):
+        return x / x.square().mean(-1, keepdim=True).sqrt()
+
+
 class Looped(nn.Module):
     def __init__(self, rounds):
         super().__init__()
@@ -178,6 +188,7 @@ class Parallel(nn.Module):
         (lambda: Summed(), 1),
         (lambda: nn.Sequential(*[Summed(end=nn.LayerNorm(64)) for _ in range(4)]), 1),
         (lambda: nn.Sequential(*[Summed(after=nn.LayerNorm(64)) for _ in range(4)]), 1),
+        (lambda: nn.Sequential(*[Summed(end=OwnNorm()) for _ in range(4)]), 1),
         (lambda: nn.Sequential(*[Parallel() for _ in range(4)]), 1),
     ],
 )
@@ -192,6 +203,16 @@ def test_the_more_residual_branches_the_smaller_the_last_weight_of_each(make, br
     for name in lasts:
         gain = 1.0 if rows[name].followed_by.startswith("linear") else RELU
         assert_std(dict(net.named_parameters())[name], gain / 8 / math.sqrt(branches))
+
+
+def test_a_residual_net_with_chance_leaves_torchs_generator_and_hooks_alone():
+    calls = []
+    net = nn.Sequential(*[Summed(end=Chance()) for _ in range(3)])
+    net[0].end.register_forward_hook(lambda *_: calls.append(1))
+    before = torch.random.get_rng_state()
+    rows = init(net)
+    assert torch.equal(torch.random.get_rng_state(), before) and not calls
+    assert rows["0.b.weight"].set_to.endswith("for 3 residual branches")
 
 
 def test_a_deep_residual_net_starts_with_a_signal_of_ordinary_size():
