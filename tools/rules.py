@@ -7,6 +7,7 @@ the cell is None if it is the whole file that breaks the rule.
 import ast
 import builtins
 import re
+import symtable
 
 from nbformat.validator import iter_validate
 
@@ -199,39 +200,33 @@ def setup_rules(nb, other):
             yield cell, "is not the first chapter's set-up cell: copy that one."
 
 
-def names(tree):
-    """(names that a cell reads before it binds them, names it binds as what).
+def names(code):
+    """The global names that a piece of code binds, and those that it uses."""
+    table = symtable.symtable(code, "chapter", "exec")
+    symbols = table.get_symbols()
+    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    used = {s.get_name() for s in symbols if s.is_referenced()}
+    inner = table.get_children()
+    while inner:
+        part = inner.pop()
+        used |= {s.get_name() for s in part.get_symbols() if s.is_global()}
+        inner += part.get_children()
+    return bound, used
 
-    What stands in a function or a comprehension is read when the cell is.
-    """
-    inside = {
-        node.id if isinstance(node, ast.Name) else node.arg
-        for scope in ast.walk(tree)
-        if isinstance(scope, ast.FunctionDef | ast.Lambda | ast.comprehension)
-        for node in ast.walk(scope)
-        if (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-        or isinstance(node, ast.arg)
-    }
+
+def read_and_bound(source):
+    """(names that a cell reads before it binds them, names it binds as what)."""
     read: set[str] = set()
     bound: dict[str, str] = {}
-    for statement in tree.body:
-        nodes = list(ast.walk(statement))
-        stored, loaded = {}, set()
-        for node in nodes:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                stored[node.name] = "function"
-            elif isinstance(node, ast.alias):
-                stored[(node.asname or node.name).split(".")[0]] = "module"
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                stored.setdefault(node.id, "value")
-            elif isinstance(node, ast.Name):
-                loaded.add(node.id)
-        if not isinstance(statement, ast.Assign | ast.AugAssign):
-            loaded -= set(stored)  # a loop or a function binds before it reads
-        elif isinstance(statement, ast.AugAssign):
-            loaded |= set(stored)
-        read |= loaded - inside - set(bound)
-        bound = stored | bound
+    for statement in ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", source, flags=re.M)).body:
+        new, used = names(ast.unparse(statement))
+        if isinstance(statement, ast.AugAssign):
+            used |= new
+        elif not isinstance(statement, ast.Assign):
+            used -= new  # a loop or a function binds before it reads
+        read |= used - bound.keys()
+        made = isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        bound = dict.fromkeys(new, "function" if made else "value") | bound
     return read - set(dir(builtins)), bound
 
 
@@ -245,16 +240,11 @@ def template_rules(nb):
         yield from seen_rules(cell)
         drawn = drawn or bool(cell.metadata.get("mystnb", {}).get("figure"))
         before += folded(cell) and not drawn
-        read, bound = names(
-            ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", cell.source, flags=re.M))
-        )
+        read, bound = read_and_bound(cell.source)
         if "setup" in tags(cell) or "solution" in tags(cell):
             continue
         if again := sorted(read & bound.keys()):
-            yield (
-                cell,
-                f"changes what it reads, {again}: run twice, it shows another thing.",
-            )
+            yield cell, f"changes what it reads, {again}: run twice, it shows otherwise."
         for name, kind in bound.items():
             if {kinds.setdefault(name, kind), kind} == {"function", "value"}:
                 yield cell, f"takes the name {name!r} for another thing: choose another."

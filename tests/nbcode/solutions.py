@@ -3,8 +3,9 @@
 import ast
 import functools
 import json
-import symtable
 from pathlib import Path
+
+from rules import names
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -76,17 +77,3 @@ def answer(number, *changes, solved=True):
     namespace = {"__name__": "chapter"}
     exec(compile(ast.Module(kept[::-1], []), f"exercise {number}", "exec"), namespace)
     return eval(expression, namespace)
-
-
-def names(code):
-    """The global names that a piece of code binds, and those that it uses."""
-    table = symtable.symtable(code, "chapter", "exec")
-    symbols = table.get_symbols()
-    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
-    used = {s.get_name() for s in symbols if s.is_referenced()}
-    inner = table.get_children()
-    while inner:
-        part = inner.pop()
-        used |= {s.get_name() for s in part.get_symbols() if s.is_global()}
-        inner += part.get_children()
-    return bound, used
